@@ -1,0 +1,192 @@
+"""The protocols through which the steps reach the world, all on one page.
+
+Steps know these and nothing else of the outside; ``adapters/`` and ``state/`` implement them and
+``app.py`` chooses. Whatever does I/O to the stack is ``async`` and runs on the one event loop;
+whatever reads or writes our own tables is synchronous and short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from vagus.model import (
+    Aspect,
+    Cause,
+    Check,
+    Endpoint,
+    Evidence,
+    Finding,
+    Incident,
+    IncidentState,
+    Intent,
+    IntentState,
+    Observed,
+    Override,
+    Probe,
+    Request,
+    Ruling,
+    Subject,
+    Traffic,
+)
+
+Emit = Callable[[Sequence[Evidence]], None]
+"""Hands a batch of evidence to the loop: never blocks; called on the event loop's thread."""
+
+
+# --- the stack --------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Something that yields evidence until it is cancelled. It survives whatever its targets do:
+    a failure of one is evidence (or a counted rejection), never the end of the source."""
+
+    name: str
+
+    async def run(self, emit: Emit) -> None: ...
+
+
+class Prober(Protocol):
+    """Asks one replica a small question, directly. Failures are in the answer, never raised."""
+
+    async def probe(self, subject: Subject) -> Probe: ...
+
+
+class Gateway(Protocol):
+    """The data plane: it is given the whole desired state and reconciles to it."""
+
+    async def apply(self, traffic: Traffic, operation: str) -> None:
+        """Put ``traffic`` in force and return once the data plane has acknowledged ``operation``.
+
+        Raises :class:`~vagus.errors.NotAcknowledged` when it did not say so in time.
+        """
+        ...
+
+    async def ejected(self) -> frozenset[Subject]:
+        """Replicas that the data plane itself keeps out of traffic now (its own health checks or
+        outlier detection), whatever we asked for: they count against our floor."""
+        ...
+
+
+class Runtime(Protocol):
+    """Who can start and stop the processes of a component. Calls are idempotent by ``token``."""
+
+    async def restart(self, subject: Subject, token: str) -> None: ...
+
+    async def add(self, component: str, token: str) -> Endpoint:
+        """Start one more replica and say where it is."""
+        ...
+
+    async def remove(self, subject: Subject, token: str) -> None: ...
+
+    async def replicas(self, component: str) -> Mapping[str, str]:
+        """Name -> address of every replica that exists now."""
+        ...
+
+
+# --- what we keep -----------------------------------------------------------------------------
+
+
+class Memory(Protocol):
+    """What was recently seen, for verification: the telemetry store's short memory."""
+
+    def observed(self, subject: Subject, since: float) -> Observed: ...
+
+    def typical_time_to_first_token(self, component: str, except_for: str) -> float | None:
+        """Median over the siblings of ``except_for``'s probes, or None while unknown."""
+        ...
+
+
+class Incidents(Protocol):
+    """The truth about incidents and findings. Every transition is compare-and-set on ``version``
+    and raises :class:`~vagus.errors.Conflict` when somebody else was first."""
+
+    def open(self, subject: Subject, cause: Cause, findings: Sequence[Finding]) -> Incident: ...
+
+    def get(self, incident_id: str) -> Incident: ...
+
+    def active(self) -> Sequence[Incident]:
+        """Open and escalated ones, most urgent first."""
+        ...
+
+    def update(
+        self,
+        incident: Incident,
+        *,
+        state: IncidentState | None = None,
+        cause: Cause | None = None,
+        activity: str | None = None,
+        note: str | None = None,
+        retry_at: float | None = None,
+        new_epoch: bool = False,
+    ) -> Incident: ...
+
+    def record_findings(self, incident_id: str, findings: Iterable[Finding]) -> None:
+        """Insert or update findings by key; a finding with ``closed_at`` is closed."""
+        ...
+
+    def findings(self, incident_id: str, *, open_only: bool = False) -> Sequence[Finding]: ...
+
+
+class Intents(Protocol):
+    """Actions as written down before they are done."""
+
+    def decide(
+        self,
+        request: Request,
+        check: Check,
+        judge: Callable[[], Ruling],
+        *,
+        shadow: bool,
+    ) -> Intent:
+        """Call ``judge`` and write the intent in one transaction that locks the scope. A token that
+        is there already is returned as it stands: it was decided before."""
+        ...
+
+    def get(self, token: str) -> Intent | None: ...
+
+    def begin(self, token: str) -> bool:
+        """WRITTEN -> ACTING. False: it had begun before (its outcome is unknown), do not repeat."""
+        ...
+
+    def finish(self, token: str, state: IntentState, note: str = "") -> Intent: ...
+
+    def unfinished(self) -> Sequence[Intent]:
+        """Written or acting: they count as used capacity and budget."""
+        ...
+
+    def since(self, at: float) -> Sequence[Intent]:
+        """Everything written after ``at``, oldest first."""
+        ...
+
+
+class Overrides(Protocol):
+    """Desired traffic on top of the stack as declared."""
+
+    def put(self, override: Override) -> None:
+        """Insert, or replace the row of the same subject, aspect and incident."""
+        ...
+
+    def drop(self, incident: str, subject: Subject, aspect: Aspect | None = None) -> None: ...
+
+    def all(self) -> Sequence[Override]: ...
+
+
+class Ledger(Protocol):
+    """Append-only and hash-chained. Unique by (workflow, step, event): appending is idempotent."""
+
+    def append(
+        self, workflow: str, step: str, event: str, facts: Mapping[str, object] | None = None
+    ) -> None: ...
+
+
+class Leases(Protocol):
+    """At most one owner of a target at a time, with a fencing token that only grows."""
+
+    def acquire(self, target: Subject, owner: str, ttl: float) -> int | None:
+        """The fencing token, or None while somebody else holds it."""
+        ...
+
+    def holds(self, target: Subject, owner: str, fencing: int) -> bool: ...
+
+    def release(self, target: Subject, owner: str) -> None: ...
