@@ -43,7 +43,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until told to move; sleepers wake in the order of their deadlines."""
+    """A clock that stands still until told to move; sleepers wake in order of their deadlines."""
 
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._now = start

@@ -10,8 +10,8 @@ Each step takes the types of the one before it and returns its own::
     remediation   Intent, Override                written before it is done; desired traffic
     verification  Check, Verdict                  did it heal, by the same evidence?
 
-They are values: nothing here reads a clock, a table or the network. Times are seconds since the Unix
-epoch unless a name says otherwise; durations are seconds; shares lie between 0 and 1.
+They are values: nothing here reads a clock, a table or the network. Times are seconds since the
+Unix epoch unless a name says otherwise; durations are seconds; shares lie between 0 and 1.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class SensesReport:
-    """Whether Vagus may believe what it sees just now. Not trusted means: hold still, and say so."""
+    """Whether Vagus may believe what it sees. Not trusted means: hold still, and say so."""
 
     trusted: bool
     reason: str = ""
@@ -196,8 +196,8 @@ class IncidentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Findings that belong together. ``version`` is what compare-and-set compares; ``epoch`` numbers
-    the healing workflows of one incident (``id:epoch``), so that a late one can be told apart."""
+    """Findings that belong together. ``version`` is what compare-and-set compares; ``epoch``
+    numbers the healing workflows of one incident (``id:epoch``), so that a late one is known."""
 
     id: str
     subject: Subject
@@ -221,7 +221,7 @@ class Incident:
 
 class Tier(IntEnum):
     """Who decides. R0 observe; R1 reversible or self-restoring, stateless, one replica: automatic;
-    R2 automatic and tells someone; R3 one approver; R4 two distinct approvers; R5 never automated."""
+    R2 automatic and tells someone; R3 one approver; R4 two distinct approvers; R5 never."""
 
     R0 = 0
     R1 = 1
@@ -339,9 +339,10 @@ class IntentState(StrEnum):
 class Check:
     """What verification will look at, frozen before the action so that nobody moves the goal.
 
-    The subject is healthy when, since ``acted_at``, at least ``min_probes`` probes in a row are good
-    over at least ``hold`` seconds, none slower than ``max_time_to_first_token`` (None: no bound is
-    known), and callers' attempts (if any reach it) fail no more than ``max_failed_share``.
+    The subject is healthy when, since ``acted_at``, at least ``min_probes`` probes in a row are
+    good over at least ``hold`` seconds, none slower than ``max_time_to_first_token`` (None: no
+    bound is known), and callers' attempts, if any reach it, fail no more than
+    ``max_failed_share``.
     """
 
     subject: Subject
