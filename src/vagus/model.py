@@ -50,6 +50,14 @@ class Subject:
 # --- telemetry: what was seen -------------------------------------------------------------------
 
 
+class Sense(StrEnum):
+    """Where evidence comes from. Two findings are independent when their senses differ."""
+
+    GATEWAY = "gateway"
+    SCRAPE = "scrape"
+    PROBE = "probe"
+
+
 class Failure(StrEnum):
     """How an exchange with a replica went wrong, in the terms of the exchange itself."""
 
@@ -93,13 +101,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading of a replica's own metrics. ``values`` maps canonical signal names to numbers;
-    counters are given as they stand (cumulative), so that a reader can tell a reset."""
+    """One reading of a replica's metrics: its own (SCRAPE), or what the gateway counts of it
+    (GATEWAY). ``values`` maps canonical signal names to numbers; counters are given as they stand
+    (cumulative), so that a reader can tell a reset."""
 
     subject: Subject
     at: float
     failure: Failure | None = None
     values: Mapping[str, float] = _EMPTY
+    sense: Sense = Sense.SCRAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +126,6 @@ class Probe:
 
 
 Evidence = Attempt | Scrape | Probe
-
-
-class Sense(StrEnum):
-    """Where evidence comes from. Two findings are independent when their senses differ."""
-
-    GATEWAY = "gateway"
-    SCRAPE = "scrape"
-    PROBE = "probe"
 
 
 # --- detection: what is not normal ----------------------------------------------------------------
