@@ -193,7 +193,8 @@ class IncidentState(StrEnum):
     OPEN = "open"  # known; its workflow runs, or is about to
     ESCALATED = "escalated"  # a person is needed; containment stays in force
     RESOLVED = "resolved"  # healed and verified, traffic returned
-    SUBSIDED = "subsided"  # the evidence went away before anything was done
+    SHADOWED = "shadowed"  # decided and recorded, nothing was touched; open until it subsides
+    SUBSIDED = "subsided"  # the evidence went away and nothing had been done
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,13 +307,25 @@ class Ruling:
         return max(known) if waits and len(known) == len(waits) else None
 
 
+class Purpose(StrEnum):
+    """Why something is asked for. Recoveries (RETURN, UNDO) may pass where treatments may not: a
+    kill switch that held traffic away from healed replicas would be a fault of its own."""
+
+    CONTAIN = "contain"
+    TREAT = "treat"
+    RETURN = "return"
+    UNDO = "undo"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the healing workflow asks the gate for."""
+    """What the healing workflow asks the gate for. ``rung`` counts the remedies of one workflow in
+    the order in which they are asked for, ``attempt`` how often this one was asked for."""
 
+    purpose: Purpose
     incident: str
     epoch: int
-    rung: int  # 0 is the containment
+    rung: int
     attempt: int
     remedy: Remedy
     cause: Cause

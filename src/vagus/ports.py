@@ -106,7 +106,7 @@ class Incidents(Protocol):
     def get(self, incident_id: str) -> Incident: ...
 
     def active(self) -> Sequence[Incident]:
-        """Open and escalated ones, most urgent first."""
+        """Those that are not over (open, escalated, shadowed), most urgent first."""
         ...
 
     def update(
