@@ -83,6 +83,7 @@ def serve(model: Path, alias: str, port: int) -> None:
     params.n_parallel = SLOTS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = THREADS
     params.endpoint_metrics = params.endpoint_slots = params.endpoint_props = True
+    params.cache_ram_mib = 0
     params.warmup = False
     server = xllamacpp.Server(params)
     while os.read(sys.stdin.fileno(), 1024):
