@@ -1,0 +1,1 @@
+"""Step 4: causes -> plan. Playbooks are data; no condition lives in them."""

@@ -1,0 +1,1 @@
+"""Step 7: action -> verdict. Did it heal, by the same evidence that raised the alarm?"""
