@@ -1,0 +1,5 @@
+"""``python -m vagus``: the same as the ``vagus`` command."""
+
+from vagus.cli import main
+
+main()

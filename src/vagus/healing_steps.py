@@ -1,0 +1,283 @@
+"""The steps of the healing workflow: each short, each recorded, each safe to run again.
+
+A step runs at least once. What may happen only once is guarded by the intent: it is written before
+its action, and whoever finds that an action had begun does not repeat it (:meth:`Steps.act`).
+Everything else a step does is either reading or idempotent: deciding the same token twice gives the
+first ruling, and the ledger takes an event of one step once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from dbos import DBOS, DBOSConfiguredInstance
+
+from vagus.clock import Clock
+from vagus.config import Settings
+from vagus.errors import ActionError, Conflict, NotAcknowledged
+from vagus.model import (
+    Aspect,
+    Check,
+    IncidentState,
+    Intent,
+    IntentState,
+    Outcome,
+    Plan,
+    Purpose,
+    Remedy,
+    Request,
+    Ruling,
+    Subject,
+    Tier,
+    Verdict,
+)
+from vagus.planning.plan import Playbooks
+from vagus.ports import Incidents, Intents, Leases, Ledger, Memory, Overrides
+from vagus.remediation.action import Action, Order
+from vagus.topology import Topology
+from vagus.verification.observe import judge as verify
+
+T = TypeVar("T")
+
+ACTION_TTL = 60.0  # s that a target is leased for one action; longer than any action lasts
+RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
+PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
+MAX_FAILED_SHARE = 0.05  # of callers' requests while traffic returns
+PACE_FLOOR = 0.5  # ... and never less than this above it, in s: small numbers are noisy
+
+
+class Call(Protocol):
+    """Runs a coroutine on the event loop and waits for it on this (workflow) thread."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What the workflow works with. ``app.py`` puts it together."""
+
+    clock: Clock
+    settings: Settings
+    incidents: Incidents
+    intents: Intents
+    overrides: Overrides
+    leases: Leases
+    ledger: Ledger
+    memory: Memory
+    playbooks: Playbooks
+    actions: Mapping[str, Action]
+    topology: Callable[[], Topology]
+    routed: Callable[[str], bool]
+    tier: Callable[[Remedy], Tier]
+    judge: Callable[[Request], Ruling]
+    shadow: Callable[[], bool]
+    stopped: Callable[[], str | None]
+    forget: Callable[[Subject], None]
+    call: Call
+
+
+class Course:
+    """One run through the ladder of one incident; counts the remedies as they are asked for."""
+
+    def __init__(self, incident: str, epoch: int) -> None:
+        self.incident = incident
+        self.epoch = epoch
+        self.workflow = f"{incident}:{epoch}"
+        self.rungs = itertools.count()
+
+
+class Steps(DBOSConfiguredInstance):
+    def __init__(self, hands: Hands) -> None:
+        super().__init__("healer")
+        self._hands = hands
+
+    @DBOS.step()
+    def now(self) -> float:
+        return self._hands.clock.now()
+
+    @DBOS.step()
+    def plan(self, course: Course) -> Plan | None:
+        hands = self._hands
+        incident = hands.incidents.get(course.incident)
+        if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
+            return None
+        plan = hands.playbooks.plan(
+            incident.cause,
+            hands.topology(),
+            routed=hands.routed(incident.subject.component),
+            return_steps=hands.settings.healing.return_steps,
+        )
+        ladder = [r.action for r in (*plan.containment, *plan.treatments)]
+        self._tell(course, "plan", "planned", {"fault": plan.fault, "ladder": ladder})
+        return plan
+
+    @DBOS.step()
+    def look_in(self, course: Course) -> str:
+        """``superseded``, ``sick`` (evidence is open) or ``well``."""
+        incident = self._hands.incidents.get(course.incident)
+        if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
+            return "superseded"
+        return "sick" if self._hands.incidents.findings(incident.id, open_only=True) else "well"
+
+    @DBOS.step()
+    def decide(
+        self, course: Course, remedy: Remedy, purpose: Purpose, rung: int, attempt: int
+    ) -> Intent:
+        hands = self._hands
+        request = Request(
+            purpose=purpose,
+            incident=course.incident,
+            epoch=course.epoch,
+            rung=rung,
+            attempt=attempt,
+            remedy=remedy,
+            cause=hands.incidents.get(course.incident).cause,
+            tier=hands.tier(remedy),
+        )
+        intent = hands.intents.decide(
+            request,
+            self._check(remedy.target, returning=purpose is Purpose.RETURN),
+            lambda: hands.judge(request),
+            shadow=hands.shadow(),
+        )
+        self._tell(course, intent.token, "decided", _facts(intent) | _ruling(intent.ruling))
+        return intent
+
+    @DBOS.step()
+    def act(self, course: Course, token: str) -> Intent:
+        """Do what the intent says, once. A step may run again after a crash; an action may not:
+        if it had begun, only its effect is looked for."""
+        hands = self._hands
+        intent = hands.intents.get(token)
+        assert intent is not None, f"no intent {token}: it is written before it is acted upon"
+        if intent.state in (IntentState.WRITTEN, IntentState.ACTING):
+            target = intent.request.remedy.target
+            if hands.leases.acquire(target, token, ACTION_TTL) is None:
+                state, note = IntentState.FAILED, "somebody else acts on this target"
+            else:
+                try:
+                    state, note = self._apply(intent)
+                finally:
+                    hands.leases.release(target, token)
+            intent = hands.intents.finish(token, state, note)
+            if state is IntentState.APPLIED and intent.request.purpose is Purpose.TREAT:
+                hands.forget(target)
+        self._tell(course, token, intent.state.value, _facts(intent))
+        return intent
+
+    def _apply(self, intent: Intent) -> tuple[IntentState, str]:
+        hands, request = self._hands, intent.request
+        action = hands.actions[request.remedy.action]
+        reason = hands.stopped()  # asked again: it may have been set since the ruling
+        if reason is not None and request.purpose in (Purpose.CONTAIN, Purpose.TREAT):
+            return IntentState.FAILED, f"stopped by the kill switch: {reason}"
+        expires_at = hands.clock.now() + hands.settings.healing.containment
+        order = Order(intent.token, request.incident, request.remedy, expires_at)
+        note = ""
+        try:
+            if hands.intents.begin(intent.token):
+                try:
+                    hands.call(action.apply(order))
+                except NotAcknowledged as error:
+                    note = str(error)
+            else:
+                note = "had begun before a restart: looked for its effect, did not repeat it"
+            in_force = hands.call(action.confirm(order))
+        except ActionError as error:
+            return IntentState.FAILED, str(error)
+        return (IntentState.FAILED if in_force is False else IntentState.APPLIED), note
+
+    @DBOS.step()
+    def successor(self, course: Course, target: Subject) -> Subject:
+        """Who stands in for ``target`` now: the replica that a replacement brought, or itself."""
+        for row in self._hands.overrides.all():
+            if row.incident == course.incident and row.aspect is Aspect.MEMBER and row.value:
+                return row.subject
+        return target
+
+    @DBOS.step()
+    def check(self, subject: Subject) -> Check:
+        return self._check(subject, returning=False)
+
+    def _check(self, subject: Subject, *, returning: bool) -> Check:
+        healing = self._hands.settings.healing
+        usual = self._hands.memory.typical_time_to_first_token(subject.component, subject.replica)
+        return Check(
+            subject=subject,
+            min_probes=2 if returning else 3,
+            hold=healing.return_hold if returning else healing.hold,
+            timeout=healing.timeout,
+            max_time_to_first_token=usual and max(PACE * usual, usual + PACE_FLOOR),
+            max_failed_share=MAX_FAILED_SHARE,
+        )
+
+    @DBOS.step()
+    def look(
+        self, course: Course, subject: Subject, check: Check, since: float, look: int
+    ) -> Verdict:
+        hands, now = self._hands, self._hands.clock.now()
+        verdict = verify(check, hands.memory.observed(subject, since), acted_at=since, now=now)
+        if verdict.outcome is not Outcome.INCONCLUSIVE:
+            facts = {
+                "subject": str(subject),
+                "outcome": verdict.outcome.value,
+                "sentence": verdict.sentence,
+                "numbers": dict(verdict.numbers),
+            }
+            self._tell(course, f"look:{since:.6f}:{look}", "verdict", facts)
+        return verdict
+
+    @DBOS.step()
+    def conclude(self, course: Course, state: IncidentState, note: str) -> str:
+        hands = self._hands
+        retry_at = hands.clock.now() + RECONSIDER if state is IncidentState.ESCALATED else None
+        incident = hands.incidents.get(course.incident)
+        while incident.epoch == course.epoch and incident.state is IncidentState.OPEN:
+            try:
+                incident = hands.incidents.update(
+                    incident, state=state, note=note, retry_at=retry_at
+                )
+            except Conflict:  # a finding came in between
+                incident = hands.incidents.get(course.incident)
+        if incident.epoch != course.epoch or incident.state is not state:
+            return "superseded"
+        if state is IncidentState.RESOLVED:
+            hands.forget(incident.subject)
+        facts = {"note": note, "subject": str(incident.subject), "fault": incident.cause.fault}
+        self._tell(course, "conclude", state.value, facts)
+        return state.value
+
+    def _tell(self, course: Course, step: str, event: str, facts: Mapping[str, object]) -> None:
+        self._hands.ledger.append(course.workflow, step, event, facts)
+
+
+def _facts(intent: Intent) -> dict[str, object]:
+    request = intent.request
+    return {
+        "action": request.remedy.action,
+        "target": str(request.remedy.target),
+        "purpose": request.purpose.value,
+        "share": request.remedy.share,
+        "tier": request.tier.name,
+        "state": intent.state.value,
+        "note": intent.note,
+    }
+
+
+def _ruling(ruling: Ruling) -> dict[str, object]:
+    return {
+        "decision": ruling.decision.name.lower(),
+        "reason": ruling.reason,
+        "guards": [
+            {
+                "guard": said.guard,
+                "decision": said.decision.name.lower(),
+                "reason": said.reason,
+                "numbers": dict(said.numbers),
+            }
+            for said in ruling.guards
+        ],
+    }

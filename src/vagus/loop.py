@@ -1,0 +1,176 @@
+"""The main path: sense, detect, correlate, diagnose, and make sure that it is being healed.
+
+Evidence comes in batches, from every source, through one bounded queue, and is judged as it comes:
+reflexes do not wait for the grid. The tick, once per interval, looks at what only time can show
+(work that stands still, silence) and reconciles: every open incident has its workflow, whatever
+became of the message that should have started it. All of this runs on one event loop and in this
+order; what takes long (the workflows) runs elsewhere and meets the loop in tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from vagus.clock import Clock
+from vagus.detection.reflexes import Reflexes
+from vagus.detection.senses import Senses
+from vagus.diagnosis.correlate import correlate
+from vagus.errors import Conflict
+from vagus.model import Evidence, Finding, Incident, IncidentState
+from vagus.ports import Incidents, Ledger, Source
+from vagus.topology import Topology
+
+log = structlog.get_logger()
+
+QUEUE_BATCHES = 4096  # a full queue drops evidence, and counts it: better blind than out of memory
+SOURCE_RESTART = 1.0  # s until a source that broke is started again
+"""A source handles its targets' troubles itself; one that raises has a bug, which must not blind
+the others."""
+
+
+class Loop:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        interval: float,
+        topology: Callable[[], Topology],
+        sources: Sequence[Source],
+        remember: Sequence[Callable[[Sequence[Evidence]], None]],
+        reflexes: Reflexes,
+        senses: Senses,
+        incidents: Incidents,
+        ledger: Ledger,
+        ensure_healing: Callable[[Incident], Awaitable[None]],
+        on_tick: Callable[[float], None],
+    ) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._topology = topology
+        self._sources = sources
+        self._remember = remember
+        self._reflexes = reflexes
+        self._senses = senses
+        self._incidents = incidents
+        self._ledger = ledger
+        self._ensure_healing = ensure_healing
+        self._on_tick = on_tick
+        self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
+        self.counts: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(self._keep_running(source), name=source.name)
+            group.create_task(self._digest(), name="digest")
+            group.create_task(self._tick(), name="tick")
+
+    async def _keep_running(self, source: Source) -> None:
+        while True:
+            try:
+                await source.run(self.emit)
+            except Exception:
+                self.counts["source_crashes"] += 1
+                log.exception("source.crashed", source=source.name)
+            await self._clock.sleep(SOURCE_RESTART)
+
+    def emit(self, batch: Sequence[Evidence]) -> None:
+        """Take a batch of evidence; never blocks."""
+        try:
+            self._queue.put_nowait(batch)
+        except asyncio.QueueFull:
+            self.counts["evidence_dropped"] += len(batch)
+
+    async def _digest(self) -> None:
+        while True:
+            batch = await self._queue.get()
+            self.sense(batch)
+            await self.detect()
+
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(self._interval)
+            self._on_tick(self._clock.now())
+            await self.detect()
+            await self.reconcile()
+
+    def sense(self, batch: Sequence[Evidence]) -> None:
+        """Hand ``batch`` to everything that remembers or judges evidence."""
+        self.counts["evidence"] += len(batch)
+        for remember in self._remember:
+            remember(batch)
+        self._senses.observe(batch)
+        self._reflexes.observe(batch)
+
+    async def detect(self) -> None:
+        """What changed in the findings, and what follows from it."""
+        now = self._clock.now()
+        changes = self._reflexes.evaluate(now)
+        for finding in changes:
+            self._tell_finding(finding)
+        known = self._incidents.active()
+        assigned = correlate(changes, self._reflexes.open_findings(), known, self._topology(), now)
+        for incident_id, findings in assigned.joining.items():
+            self._incidents.record_findings(incident_id, findings)
+        for opening in assigned.opening:
+            incident = self._incidents.open(opening.subject, opening.cause, opening.findings)
+            self._tell_incident(incident, [f.sentence for f in opening.findings])
+            await self._ensure_healing(incident)
+
+    async def reconcile(self) -> None:
+        """Every open incident has its workflow; one whose evidence went away is let go."""
+        now = self._clock.now()
+        for incident in self._incidents.active():
+            sick = bool(self._incidents.findings(incident.id, open_only=True))
+            try:
+                if incident.state is IncidentState.SHADOWED and not sick:
+                    self._incidents.update(incident, state=IncidentState.SUBSIDED)
+                elif incident.state is IncidentState.ESCALATED and (
+                    not sick or (incident.retry_at is not None and now >= incident.retry_at)
+                ):
+                    # Well again, or time to try again: a new workflow returns traffic or treats.
+                    incident = self._incidents.update(
+                        incident, state=IncidentState.OPEN, new_epoch=True
+                    )
+            except Conflict:
+                continue  # its workflow was faster
+            if incident.state is IncidentState.OPEN:
+                await self._ensure_healing(incident)
+
+    def _tell_finding(self, finding: Finding) -> None:
+        event = "finding.opened" if finding.closed_at is None else "finding.closed"
+        self._ledger.append(
+            "loop",
+            f"{finding.key}:{finding.opened_at:.6f}",
+            event,
+            {
+                "subject": str(finding.subject),
+                "symptom": finding.symptom.value,
+                "sense": finding.sense.value,
+                "sentence": finding.sentence,
+                "observed": finding.observed,
+                "expected": finding.expected,
+                "unit": finding.unit,
+                "samples": finding.samples,
+                "since": finding.since,
+            },
+        )
+
+    def _tell_incident(self, incident: Incident, sentences: Sequence[str]) -> None:
+        self._ledger.append(
+            incident.workflow_id,
+            "open",
+            "incident.opened",
+            {
+                "subject": str(incident.subject),
+                "fault": incident.cause.fault,
+                "confidence": incident.cause.confidence,
+                "sentence": incident.cause.sentence,
+                "findings": list(sentences),
+            },
+        )
