@@ -1,0 +1,91 @@
+"""The ledger's events as sentences for a person.
+
+One place, so that the live view, ``vagus incidents`` and the demo tell the same story in the same
+words. An event that nobody taught this module is told by its name rather than left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_VERBS = {
+    "eject": "takes {target} out of traffic",
+    "drain": "drains {target}: no new traffic",
+    "weight": "gives {target} {share} of its traffic",
+    "restore": "gives {target} its full traffic back",
+    "restart": "restarts {target}",
+    "replace": "replaces {target}",
+}
+_DONE = {
+    "eject": "{target} is out of traffic",
+    "drain": "{target} gets no new traffic",
+    "weight": "{target} gets {share} of its traffic",
+    "restore": "{target} has its full traffic back",
+    "restart": "{target} is restarted",
+    "replace": "{target} is replaced",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence, and what it is about: ``bad``, ``plan``, ``act``, ``good``, ``ask`` or ``info``."""
+
+    tone: str
+    text: str
+
+
+def narrate(event: str, facts: Mapping[str, object]) -> Line:
+    """One event of the ledger as a line."""
+
+    def fact(key: str) -> str:
+        value = facts.get(key)
+        return "" if value is None else str(value)
+
+    match event:
+        case "finding.opened":
+            return Line("bad", f"{fact('sense')}: {fact('sentence')}")
+        case "finding.closed":
+            return Line("info", f"{fact('sense')} no longer finds {fact('subject')} "
+                                f"{fact('symptom')}")  # fmt: skip
+        case "incident.opened":
+            return Line("bad", f"incident: {fact('fault')} on {fact('subject')}")
+        case "planned":
+            ladder = facts.get("ladder")
+            steps = ", then ".join(map(str, ladder)) if isinstance(ladder, list) else ""
+            return Line("plan", f"plan: {steps or 'nothing can be done here'}")
+        case "decided":
+            return _decided(facts)
+        case "applied":
+            return Line("act", _phrase(_DONE, facts))
+        case "failed":
+            return Line("bad", f"{fact('action')} of {fact('target')} failed: {fact('note')}")
+        case "verdict":
+            tone = "good" if fact("outcome") == "healed" else "bad"
+            return Line(tone, f"{fact('subject')} {fact('outcome')}: {fact('sentence')}")
+        case "resolved":
+            return Line("good", f"resolved: {fact('fault')} on {fact('subject')}")
+        case "escalated":
+            return Line("ask", f"a person is needed for {fact('subject')}: {fact('note')}")
+        case "shadowed":
+            return Line("ask", f"{fact('subject')}: {fact('note')}")
+        case _:
+            return Line("info", " ".join([event, fact("subject"), fact("note")]).strip())
+
+
+def _decided(facts: Mapping[str, object]) -> Line:
+    what = _phrase(_VERBS, facts)
+    match facts.get("state"):
+        case "written":
+            return Line("plan", f"allowed ({facts.get('tier')}): {what}")
+        case "shadow":
+            return Line("plan", f"shadow: would have been allowed: {what}")
+        case _:
+            return Line("ask", f"{facts.get('decision')}: {what}: {facts.get('reason')}")
+
+
+def _phrase(phrases: Mapping[str, str], facts: Mapping[str, object]) -> str:
+    action, target, share = facts.get("action"), facts.get("target"), facts.get("share")
+    phrase = phrases.get(str(action), f"{action} {{target}}")
+    percent = f"{share:.0%}" if isinstance(share, float) else "a share"
+    return phrase.format(target=target, share=percent)
