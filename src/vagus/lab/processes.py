@@ -82,6 +82,7 @@ class Processes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._groups: set[Group] = set()
+        self._closing = False
         read_end, self._entries = os.pipe()
         try:
             self._watchdog = Group(
@@ -104,6 +105,8 @@ class Processes:
 
     def start(self, command: Command, log: Path) -> Group:
         """Start a group whose output is appended to ``log``."""
+        if self._closing:
+            raise LabError("the lab is stopping", mend="start it again")
         entry, polite = self._entries, command.polite
 
         def enter_watchdog() -> None:
@@ -164,7 +167,8 @@ class Processes:
             await self._clock.sleep(_POLL_S)
 
     async def end_all(self) -> None:
-        """End every group at once, then let the watchdog go."""
+        """End every group at once, start none any more, then let the watchdog go."""
+        self._closing = True
         await asyncio.gather(*(self.end(group) for group in list(self._groups)))
         os.close(self._entries)
         await self._watchdog.exited.wait()

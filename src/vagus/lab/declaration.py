@@ -1,0 +1,75 @@
+"""How the lab presents itself: the ``vagus.yaml`` that Vagus is started with.
+
+It says of this stack what you would say of yours, no more. Whatever Vagus learns beyond this file,
+it has to learn from the stack.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from vagus.lab.settings import HOST, LabSettings, url
+from vagus.lab.wheels import replacing
+
+DSN_VARIABLE = "VECTORS_DSN"
+
+
+def stack(settings: LabSettings) -> dict[str, object]:
+    """The content of ``vagus.yaml``; relative paths are relative to the run folder."""
+    process = {
+        "process": {
+            "supervisor": url(settings.supervisor_port),
+            "token_file": settings.token_file.name,
+        }
+    }
+
+    def addresses(component: str) -> dict[str, str]:
+        return {name: url(port) for name, port in settings.replicas(component).items()}
+
+    return {
+        "stack": {
+            "chat": {
+                "kind": "model-server",
+                "engine": "llama.cpp",
+                "replicas": addresses("chat"),
+                "runtime": process,
+            },
+            "embed": {
+                "kind": "embedding-server",
+                "engine": "vagus-lab-embed",
+                "replicas": addresses("embed"),
+                "runtime": process,
+            },
+            "vectors": {
+                "kind": "vector-store",
+                "engine": "pgvector",
+                "dsn_env": DSN_VARIABLE,
+                "collections": ["passages"],
+            },
+            "rag": {
+                "kind": "pipeline",
+                "replicas": addresses("rag"),
+                "depends_on": ["embed", "vectors", "chat"],
+            },
+        },
+        "gateway": {
+            "envoy": {
+                "admin": f"http://{HOST}:{settings.envoy_admin_port}",
+                "dir": settings.envoy_dir.name,
+                "access_log": f"{settings.envoy_dir.name}/access.jsonl",
+            }
+        },
+        "mode": "auto",
+    }
+
+
+def write(settings: LabSettings) -> None:
+    """Write ``vagus.yaml`` into the run folder."""
+
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    with replacing(settings.config_file) as fresh:
+        text = yaml.dump(stack(settings), Dumper=Plain, sort_keys=False, width=100)
+        fresh.write_text(text, encoding="utf-8")
