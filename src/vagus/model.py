@@ -19,9 +19,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
 
-_EMPTY: Mapping[str, float] = MappingProxyType({})
+
+def _no_numbers() -> Mapping[str, float]:
+    return {}
 
 
 # --- who is spoken about ------------------------------------------------------------------------
@@ -108,7 +109,7 @@ class Scrape:
     subject: Subject
     at: float
     failure: Failure | None = None
-    values: Mapping[str, float] = _EMPTY
+    values: Mapping[str, float] = field(default_factory=_no_numbers)
     sense: Sense = Sense.SCRAPE
 
 
@@ -278,7 +279,7 @@ class GuardRuling:
     decision: Decision
     reason: str
     retry_after: float | None = None  # seconds; None: waiting does not help
-    numbers: Mapping[str, float] = _EMPTY
+    numbers: Mapping[str, float] = field(default_factory=_no_numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,7 +435,7 @@ class Verdict:
     outcome: Outcome
     sentence: str
     at: float
-    numbers: Mapping[str, float] = field(default_factory=lambda: _EMPTY)
+    numbers: Mapping[str, float] = field(default_factory=_no_numbers)
 
 
 @dataclass(frozen=True, slots=True)
