@@ -29,7 +29,7 @@ _DONE = {
 
 @dataclass(frozen=True)
 class Line:
-    """A sentence, and what it is about: ``bad``, ``plan``, ``act``, ``good``, ``ask`` or ``info``."""
+    """A sentence and its tone: ``bad``, ``plan``, ``act``, ``good``, ``ask`` or ``info``."""
 
     tone: str
     text: str

@@ -30,7 +30,7 @@ _CONDITION = {
 }
 _TONE = {
     "bad": ("✖", "red"),
-    "plan": ("›", "bright_black"),  # noqa: RUF001 - a deliberate glyph
+    "plan": ("›", "bright_black"),
     "act": ("▸", "cyan"),
     "good": ("✔", "green"),
     "ask": ("?", "yellow"),

@@ -1,0 +1,75 @@
+"""Plans come from playbooks, and hold only what could be carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vagus import config
+from vagus.diagnosis.faults import FAULTS
+from vagus.errors import ConfigError
+from vagus.model import Cause, Subject
+from vagus.planning.plan import Playbooks
+from vagus.topology import Topology
+
+ACTIONS = ("eject", "drain", "weight", "restore", "restart", "replace")
+STACK = """
+stack:
+  chat:
+    kind: model-server
+    replicas: {chat-1: "http://127.0.0.1:8101"}
+    runtime: {process: {supervisor: "http://127.0.0.1:8090"}}
+  rag: {kind: pipeline, replicas: {rag-1: "http://127.0.0.1:8201"}, depends_on: [chat]}
+"""
+TOPOLOGY = Topology.declared(config.parse(STACK))
+STEPS = (0.25, 1.0)
+
+
+def cause(component: str, fault: str = "replica-slow") -> Cause:
+    return Cause(fault, Subject(component, f"{component}-1"), 0.9)
+
+
+def test_every_known_fault_has_a_playbook() -> None:
+    books = Playbooks.load(FAULTS, ACTIONS)
+    for fault in FAULTS:
+        plan = books.plan(cause("chat", fault), TOPOLOGY, routed=True, return_steps=STEPS)
+        assert plan.containment
+        assert [remedy.action for remedy in plan.treatments] == ["restart", "replace"]
+        assert plan.return_steps == STEPS
+
+
+def test_without_a_runtime_nothing_is_restarted() -> None:
+    books = Playbooks.load(FAULTS, ACTIONS)
+    plan = books.plan(cause("rag"), TOPOLOGY, routed=True, return_steps=STEPS)
+    assert [remedy.action for remedy in plan.containment] == ["drain"]
+    assert plan.treatments == ()
+
+
+def test_without_a_gateway_nothing_moves_traffic() -> None:
+    books = Playbooks.load(FAULTS, ACTIONS)
+    plan = books.plan(cause("chat"), TOPOLOGY, routed=False, return_steps=STEPS)
+    assert plan.containment == ()
+    assert [remedy.action for remedy in plan.treatments] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("fault: replica-slow\ntreat: [reboot]\n", "a.yaml:2: unknown action 'reboot'"),
+        ("fault: replica-sleepy\n", "unknown fault 'replica-sleepy'"),
+        ("fault: replica-slow\nif: busy\n", "a.yaml:2: if"),
+        ("fault: replica-slow\nreturn: later\n", "a.yaml:2: return"),
+        ("fault: [", "a.yaml:1: is not YAML"),
+    ],
+)
+def test_a_bad_playbook_is_refused_by_name_and_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=says.replace("[", r"\[")):
+        Playbooks.load(["replica-slow"], ACTIONS, folder=tmp_path)
+
+
+def test_a_fault_without_a_playbook_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("fault: replica-slow\n")
+    with pytest.raises(ConfigError, match="no playbook for replica-gone"):
+        Playbooks.load(["replica-slow", "replica-gone"], ACTIONS, folder=tmp_path)
