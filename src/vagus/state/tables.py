@@ -1,0 +1,125 @@
+"""The tables. Columns are what is searched or compared; what is only kept and shown is JSON text.
+
+Times are seconds since the epoch as floating point numbers, enums are their strings, and no column
+has a type that SQLite and Postgres would treat differently.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+meta = Table(
+    "vagus_meta",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("opened_at", Float, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("activity", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("closed_at", Float),
+    Column("retry_at", Float),
+    Index("incidents_by_state", "state"),
+    Index("incidents_by_time", "opened_at"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("incident", String, ForeignKey("incidents.id"), nullable=False),
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("symptom", String, nullable=False),
+    Column("sense", String, nullable=False),
+    Column("opened_at", Float, nullable=False),
+    Column("last_seen_at", Float, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("observed", Float),
+    Column("expected", Float),
+    Column("unit", String, nullable=False),
+    Column("since", Float),
+    Column("closed_at", Float),
+    PrimaryKeyConstraint("incident", "component", "replica", "symptom", "sense"),
+)
+
+intents = Table(
+    "intents",
+    metadata,
+    Column("token", String, primary_key=True),
+    Column("incident", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("ruling", Text, nullable=False),
+    Column("verification", Text, nullable=False),  # CHECK is a word of SQL
+    Column("created_at", Float, nullable=False),
+    Column("acted_at", Float),
+    Column("finished_at", Float),
+    Column("note", Text, nullable=False),
+    Index("intents_by_state", "state"),
+    Index("intents_by_time", "created_at"),
+    Index("intents_by_incident", "incident"),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("aspect", String, nullable=False),
+    Column("incident", String, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    PrimaryKeyConstraint("component", "replica", "aspect", "incident"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("owner", String, nullable=False),  # "": nobody
+    Column("fencing", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    PrimaryKeyConstraint("component", "replica"),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("workflow", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("hash", String, nullable=False),
+    UniqueConstraint("workflow", "step", "event"),
+)
