@@ -45,7 +45,7 @@ def model(settings: LabSettings) -> minilm.Embedder:
 
 @pytest.fixture(scope="module")
 def store(settings: LabSettings, model: minilm.Embedder) -> Iterator[LabSettings]:
-    corpus.embed(settings, model, silent)
+    corpus.embed(settings, lambda: model, silent)
     vectors.prepare_cluster(settings)
     user = vectors.run_as()
     server = subprocess.Popen(

@@ -52,18 +52,18 @@ def test_more_passages_than_there_are_is_an_error_with_the_number() -> None:
 
 def test_embedding_happens_once(settings: LabSettings) -> None:
     model = CountingModel()
-    first = corpus.embed(settings, model, silent)
-    again = corpus.embed(settings, model, silent)
+    first = corpus.embed(settings, lambda: model, silent)
+    again = corpus.embed(settings, lambda: model, silent)
     assert model.asked == 90
     assert first.fingerprint == again.fingerprint == corpus.cached(settings).fingerprint
 
 
 def test_a_torn_cache_is_made_anew(settings: LabSettings) -> None:
     model = CountingModel()
-    corpus.embed(settings, model, silent)
+    corpus.embed(settings, lambda: model, silent)
     (file,) = settings.cache_dir.glob("corpus-*.npz")
     file.write_bytes(file.read_bytes()[:1000])
-    corpus.embed(settings, model, silent)
+    corpus.embed(settings, lambda: model, silent)
     assert model.asked == 180
 
 
@@ -75,7 +75,7 @@ def test_a_corpus_that_was_never_embedded_names_the_mend(settings: LabSettings) 
 def test_perturbations_surround_their_passage_and_keep_away_from_others(
     settings: LabSettings,
 ) -> None:
-    base = corpus.embed(settings, CountingModel(), silent)
+    base = corpus.embed(settings, CountingModel, silent)
     vectors, origins = corpus.perturbations(base, 900, seed=7)
     again, _ = corpus.perturbations(base, 900, seed=7)
     np.testing.assert_array_equal(vectors, again)

@@ -22,7 +22,7 @@ import json
 import random
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,14 +129,17 @@ def _packed(topic: str, heading: str, sentences: Iterator[str]) -> Iterator[Pass
         yield Passage(topic, f"{heading}. {text}")
 
 
-def embed(settings: LabSettings, model: Embeds, progress: Progress) -> Corpus:
-    """The corpus of these settings, embedded now or in an earlier call."""
+def embed(settings: LabSettings, load: Callable[[], Embeds], progress: Progress) -> Corpus:
+    """The corpus of these settings, embedded now or in an earlier call.
+
+    ``load`` brings the model, which takes a second, and is not called if there is nothing to do.
+    """
     texts = passages(settings.passages, settings.seed)
     file = cache_file(settings, texts)
     if (known := _read(file, texts)) is not None:
         progress("corpus", 1.0, f"{len(texts)} passages, cached")
         return known
-    rows = []
+    model, rows = load(), []
     for done, passage in enumerate(texts):
         progress("corpus", done / len(texts), f"embedding passage {done + 1} of {len(texts)}")
         rows.append(model.embed([passage.text])[0])
