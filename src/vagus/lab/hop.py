@@ -20,6 +20,7 @@ from dataclasses import asdict
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from vagus.clock import Clock
 from vagus.errors import LabError
@@ -32,6 +33,7 @@ CONTROL_PATH = "/-/fault"
 _HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection")
 ) | frozenset(("te", "trailer", "transfer-encoding", "upgrade", "host", "expect"))
+_AUTOMATIC = ("accept", "accept-encoding", "content-type", "user-agent")
 _MAX_REQUEST_BYTES = 16 * 2**20
 _KEEP_ALIVE_S = 3600.0
 _HONEST = Misbehaviour("none")
@@ -83,9 +85,10 @@ class Hop:
         asked_at = self._clock.monotonic()
         async with self._session.request(
             request.method,
-            self._upstream + request.raw_path,
+            URL(self._upstream + request.raw_path, encoded=True),
             headers=_end_to_end(request.headers),
             data=body or None,
+            skip_auto_headers=_AUTOMATIC,
             allow_redirects=False,
         ) as upstream:
             headers = _end_to_end(upstream.headers)

@@ -15,7 +15,6 @@ where JSON was due. Two kinds:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import string
@@ -92,8 +91,7 @@ class Slow(Misbehaviour):
             await reader
         finally:
             reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
+            await asyncio.gather(reader, return_exceptions=True)
 
 
 @dataclass(frozen=True)
