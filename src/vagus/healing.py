@@ -14,6 +14,7 @@ steps, so a deadline survives a restart too.
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from dbos import DBOS, SetWorkflowID
 
@@ -50,7 +51,7 @@ class Healer(Steps):
         if plan is None:
             return "superseded"
         since, subject = self.now(), plan.target
-        refused = self._contain(course, plan)
+        refused = self._contain(course, plan, subject)
         if refused is not None:
             return self._give_up(course, plan, refused)
 
@@ -69,13 +70,14 @@ class Healer(Steps):
             if verdict.outcome is Outcome.HEALED:
                 if self._give_back(course, plan, subject):
                     return self.conclude(course, IncidentState.RESOLVED, verdict.sentence)
-                self._contain(course, plan)
+                self._contain(course, plan, subject)
         return self.conclude(course, IncidentState.ESCALATED, "nothing on the ladder helped")
 
-    def _contain(self, course: Course, plan: Plan) -> Intent | None:
-        """Keep callers safe. The first intent that was not carried out, or None if all were."""
+    def _contain(self, course: Course, plan: Plan, subject: Subject) -> Intent | None:
+        """Keep callers safe from ``subject``, the target or whoever replaced it. The first intent
+        that was not carried out, or None if all were."""
         for remedy in plan.containment:
-            done = self._carry_out(course, remedy, Purpose.CONTAIN)
+            done = self._carry_out(course, replace(remedy, target=subject), Purpose.CONTAIN)
             if done is not None and done.state is not IntentState.APPLIED:
                 return done
         return None

@@ -90,8 +90,10 @@ class Course:
 
 
 class Steps(DBOSConfiguredInstance):
-    def __init__(self, hands: Hands) -> None:
-        super().__init__("healer")
+    def __init__(self, hands: Hands, name: str = "healer") -> None:
+        """``name``: after a crash, workflows go on in the healer of the same name. DBOS takes a
+        name once in a process."""
+        super().__init__(name)
         self._hands = hands
 
     @DBOS.step()
