@@ -1,0 +1,1 @@
+"""Envoy as the data plane: steered by endpoint files, read by its admin API and its access log."""
