@@ -19,7 +19,8 @@ import aiohttp
 from vagus.clock import Clock
 from vagus.errors import LabError
 from vagus.lab.hop import CONTROL_PATH
-from vagus.lab.processes import Command, Group, Processes, resident_bytes
+from vagus.lab.proc import resident_bytes
+from vagus.lab.processes import Command, Group, Processes
 from vagus.lab.settings import HOST, url
 from vagus.lab.status import ReplicaStatus, State
 

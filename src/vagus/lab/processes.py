@@ -22,6 +22,7 @@ from pathlib import Path
 
 from vagus.clock import Clock
 from vagus.errors import LabError
+from vagus.lab import proc, watchdog
 
 GRACE_S = 1.0
 _POLL_S = 0.01
@@ -62,7 +63,7 @@ class Group:
         if self.exited.is_set():
             return "exited"
         return {"T": "stopped", "t": "stopped", "Z": "exited", "": "exited"}.get(
-            _kernel_state(self.pid), "running"
+            proc.state(self.pid), "running"
         )
 
     def signal(self, number: signal.Signals) -> None:
@@ -91,6 +92,7 @@ class Processes:
                     [sys.executable, "-m", "vagus.lab.watchdog"],
                     stdin=read_end,
                     start_new_session=True,
+                    preexec_fn=watchdog.shield,  # noqa: PLW1509
                 ),
                 clock.now(),
             )
@@ -161,7 +163,7 @@ class Processes:
     async def _emptied(self, group: Group) -> None:
         """Wait for the leader's children too: they may hold the port that a restart needs."""
         deadline = self._clock.monotonic() + _GONE_WITHIN_S
-        while group.pid in resident_bytes():
+        while group.pid in proc.resident_bytes():
             if self._clock.monotonic() > deadline:
                 raise LabError(f"process group {group.pid} does not end after SIGKILL")
             await self._clock.sleep(_POLL_S)
@@ -172,30 +174,3 @@ class Processes:
         await asyncio.gather(*(self.end(group) for group in list(self._groups)))
         os.close(self._entries)
         await self._watchdog.exited.wait()
-
-
-def _stat(pid: int | str) -> list[str]:
-    """The fields of ``/proc/PID/stat`` from the state on; empty if there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    # The name before the state is in brackets and may hold blanks and brackets itself.
-    return text.rpartition(")")[2].split()
-
-
-def _kernel_state(pid: int) -> str:
-    fields = _stat(pid)
-    return fields[0] if fields else ""
-
-
-def resident_bytes() -> dict[int, int]:
-    """Resident memory of every process group on the machine; groups of zombies are left out."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    groups: dict[int, int] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208
-        fields = _stat(entry) if entry.isdigit() else []
-        if fields and fields[0] not in "ZX":
-            group = int(fields[2])
-            groups[group] = groups.get(group, 0) + int(fields[21]) * page
-    return groups

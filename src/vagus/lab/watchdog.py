@@ -25,6 +25,8 @@ import sys
 import time
 from collections.abc import Iterable
 
+from vagus.lab import proc
+
 GRACE_S = 1.5
 """How long a group may take to end itself before it is killed."""
 _PATIENCE_S = 10.0
@@ -58,36 +60,29 @@ def end(groups: dict[int, int]) -> None:
 
 
 def _wait(groups: Iterable[int], seconds: float) -> bool:
+    """Whether all groups ended within the time."""
     deadline = time.monotonic() + seconds
-    while any(_alive(group) for group in groups):
+    while not proc.resident_bytes().keys().isdisjoint(groups):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_S)
     return True
 
 
-def _alive(group: int) -> bool:
-    return _signal(group, 0)
-
-
-def _signal(group: int, number: int) -> bool:
-    """Whether there was a process in the group to send the signal to."""
-    try:
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
-def main() -> None:
-    """Watch the pipe; a Ctrl-C or a SIGTERM meant for the supervisor must not end us before it."""
+def shield() -> None:
+    """Ignore what a terminal or a service manager sends to everybody, the supervisor included.
+
+    To be called between ``fork`` and ``exec``: the disposition stays, and so there is no moment in
+    which a Ctrl-C could end the watchdog before the one it watches.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(KeyboardInterrupt):
-        end(groups_left(sys.stdin))
 
 
 if __name__ == "__main__":
-    main()
+    end(groups_left(sys.stdin))
