@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 
 from vagus.errors import Conflict, StateError
 from vagus.model import Check, Decision, Intent, IntentState, Request, Ruling
@@ -127,8 +127,8 @@ class Intents:
         return self._where(_rows.c.state.in_([state.value for state in UNFINISHED]))
 
     def since(self, at: float) -> Sequence[Intent]:
-        """Everything written after ``at``, oldest first."""
-        return self._where(_rows.c.created_at > at)
+        """Everything written, or acted upon, after ``at``, oldest first."""
+        return self._where(or_(_rows.c.created_at > at, _rows.c.acted_at > at))
 
     def of_incident(self, incident_id: str) -> Sequence[Intent]:
         """Everything that was asked for in an incident, oldest first."""

@@ -83,6 +83,7 @@ intents = Table(
     Column("note", Text, nullable=False),
     Index("intents_by_state", "state"),
     Index("intents_by_time", "created_at"),
+    Index("intents_by_act", "acted_at"),
     Index("intents_by_incident", "incident"),
 )
 

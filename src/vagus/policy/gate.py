@@ -1,0 +1,56 @@
+"""The gate: every remedy passes here, and every guard is asked.
+
+The list below is the whole policy, in the order in which a person would ask. The strictest answer
+wins, and all answers are kept, with their numbers: in the ledger one reads not only what forbade a
+thing but also how near the others were. The gate fails closed. A guard that raises denies, and a
+gate without guards lets nothing pass.
+
+Guards are pure, so by themselves they would race: two requests that are judged at the same moment
+would both see the last free place. The gate is therefore only asked from inside of
+:meth:`~vagus.ports.Intents.decide`, which holds the write lock until the answer is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vagus.model import Decision, GuardRuling, Request, Ruling
+from vagus.policy.answers import deny
+from vagus.policy.facts import Facts
+from vagus.policy.guards.budget import budget
+from vagus.policy.guards.capacity_floor import capacity_floor
+from vagus.policy.guards.cooldown import cooldown
+from vagus.policy.guards.evidence import evidence
+from vagus.policy.guards.kill_switch import kill_switch
+from vagus.policy.guards.mode import mode
+from vagus.policy.guards.senses_trusted import senses_trusted
+from vagus.policy.guards.target_bounded import target_bounded
+from vagus.policy.guards.tier import tier
+
+Guard = Callable[[Request, Facts], GuardRuling]
+
+GUARDS: tuple[Guard, ...] = (
+    kill_switch,
+    mode,
+    senses_trusted,
+    target_bounded,
+    evidence,
+    capacity_floor,
+    budget,
+    cooldown,
+    tier,
+)
+
+
+def judge(request: Request, facts: Facts, guards: tuple[Guard, ...] = GUARDS) -> Ruling:
+    """Ask every guard; the strictest answer is the ruling."""
+    said = tuple(_ask(guard, request, facts) for guard in guards)
+    return Ruling(max((answer.decision for answer in said), default=Decision.DENY), said)
+
+
+def _ask(guard: Guard, request: Request, facts: Facts) -> GuardRuling:
+    try:
+        return guard(request, facts)
+    except Exception as error:  # noqa: BLE001  whatever it is: a guard that can't answer denies
+        name = getattr(guard, "__name__", type(guard).__name__)
+        return deny(name, f"it broke, and what can't be judged is not done: {error!r}")

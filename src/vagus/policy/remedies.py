@@ -1,0 +1,29 @@
+"""What the gate knows of each kind of remedy.
+
+The gate trusts what a request *is* before what it is called. A restart that is labelled a return of
+traffic ends a process all the same, so what counts as a recovery is decided here, by purpose and
+action together. An action that nobody listed is taken for the worst kind.
+"""
+
+from __future__ import annotations
+
+from vagus.model import Purpose, Request
+
+MOVES_TRAFFIC = frozenset({"eject", "drain", "weight", "restore"})
+"""These change who is asked, and touch no process: reversible within a second."""
+
+GIVES_BACK = frozenset({"weight", "restore"})
+"""Those of them that can return traffic."""
+
+
+def is_recovery(request: Request) -> bool:
+    """Whether it gives traffic back or takes back what Vagus did: the way out, which stays open
+    when nothing new may be begun."""
+    if request.purpose is Purpose.UNDO:
+        return True
+    return request.purpose is Purpose.RETURN and request.remedy.action in GIVES_BACK
+
+
+def is_treatment(request: Request) -> bool:
+    """Whether it touches a process, whatever it is asked for as."""
+    return request.purpose is not Purpose.UNDO and request.remedy.action not in MOVES_TRAFFIC
