@@ -80,7 +80,7 @@ class Replace:
         try:
             there = await _runtime(self._world, order).replicas(component)
             await reconcile(self._world, f"{order.token}:confirm", component)
-        except (NotAcknowledged, SourceError):
+        except (ActionError, SourceError):
             return None
         return successor.replica in there and order.target.replica not in there
 
