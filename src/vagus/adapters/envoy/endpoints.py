@@ -65,15 +65,15 @@ def version_of(document: str) -> str | None:
 
 
 def _endpoint(component: str, endpoint: Endpoint) -> dict[str, object]:
-    parts = urlsplit(endpoint.address)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        ipaddress.ip_address(host)
+        parts = urlsplit(endpoint.address)
+        host = str(ipaddress.ip_address(parts.hostname or ""))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError as error:
         raise ActionError(
             f"Envoy takes IP addresses only, and {endpoint.replica} is at {endpoint.address}",
             where=f"stack.{component}.replicas.{endpoint.replica}",
-            mend="write its IP address in vagus.yaml",
+            mend="write it as http://IP:PORT in vagus.yaml",
         ) from error
     return {
         "endpoint": {"address": {"socket_address": {"address": host, "port_value": port}}},
