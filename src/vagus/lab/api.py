@@ -30,7 +30,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Health:
-    """How far the lab is; ``phase`` is ``starting``, ``up``, ``down`` or ``failed``."""
+    """How far the lab is; ``phase`` is ``starting`` or ``up``."""
 
     phase: str = "starting"
     step: str = "supervisor"

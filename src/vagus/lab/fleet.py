@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import aiohttp
 from vagus.clock import Clock
 from vagus.errors import LabError
 from vagus.lab.hop import CONTROL_PATH
+from vagus.lab.ports import port_free
 from vagus.lab.proc import resident_bytes
 from vagus.lab.processes import Command, Group, Processes
 from vagus.lab.settings import HOST, url
@@ -285,14 +285,3 @@ def http_ready(session: aiohttp.ClientSession, path: str) -> ReadyCheck:
         return False
 
     return ready
-
-
-def port_free(port: int) -> bool:
-    """Whether a server could listen on ``port`` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
