@@ -1,0 +1,114 @@
+"""SLOW, as probes see it: the same small question, put to siblings at about the same time.
+
+Between a probe in a lull and one in a burst lies a factor of ten that is nobody's fault. So a run
+of slow probes counts only against probes of the siblings *since it began*; while a replica is
+suspected of being slow, they are asked as well
+(:meth:`~vagus.detection.reflexes.Reflexes.suspects`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from vagus.detection import defaults
+from vagus.detection.memory import ReplicaMemory
+from vagus.detection.reading import Peers, Reading, State
+from vagus.detection.reference import lower_median
+from vagus.model import Probe, Sense, Symptom
+
+Measure = Callable[[Probe], float | None]
+
+
+def first_token(probe: Probe) -> float | None:
+    """Seconds to the first token, or to the whole answer when it came in one piece."""
+    return probe.duration if probe.time_to_first_token is None else probe.time_to_first_token
+
+
+def per_token(probe: Probe) -> float | None:
+    return probe.time_per_token
+
+
+_MEASURES: tuple[tuple[Measure, float, str], ...] = (
+    (first_token, defaults.SLOW_FLOOR_S, "answers probes after"),
+    (per_token, defaults.SLOW_TOKEN_FLOOR_S, "takes for each token of a probe"),
+)
+
+
+def slow_at_probes(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading]:
+    for measure, floor, says in _MEASURES:
+        run = slow_run(replica, peers, now, measure, floor)
+        if run:
+            yield _reading(replica, peers, run, measure, floor, says)
+            return
+
+
+def slow_run(
+    replica: ReplicaMemory,
+    peers: Peers,
+    now: float,
+    measure: Measure = first_token,
+    floor: float = defaults.SLOW_FLOOR_S,
+) -> list[Probe]:
+    """The newest probes in a row that took longer than siblings' newest, oldest first."""
+    usual = [
+        values[(len(values) - 1) // 2]
+        for sibling in peers.healthy
+        if (values := _latest(sibling, measure, now))
+    ]
+    if not usual:
+        return []
+    expected = lower_median(usual)
+    run: list[Probe] = []
+    for probe in reversed(replica.probes):
+        value = measure(probe)
+        if probe.failure is not None or value is None or not _beyond(value, expected, floor):
+            break
+        run.append(probe)
+    return run[::-1]
+
+
+def _latest(replica: ReplicaMemory, measure: Measure, now: float) -> list[float]:
+    """Figures of the last three good probes, sorted."""
+    fresh = [p for p in replica.probes if p.failure is None and now - p.at < defaults.PROBE_FRESH_S]
+    return sorted(value for p in fresh[-3:] if (value := measure(p)) is not None)
+
+
+def _beyond(value: float, usual: float, floor: float) -> bool:
+    return value >= defaults.SLOW_RATIO * usual and value >= usual + floor
+
+
+def _reading(
+    replica: ReplicaMemory,
+    peers: Peers,
+    run: list[Probe],
+    measure: Measure,
+    floor: float,
+    says: str,
+) -> Reading:
+    began = run[0].at - run[0].duration
+    alongside = [
+        value
+        for sibling in peers.healthy
+        for probe in sibling.probes
+        if probe.failure is None and probe.at >= began and (value := measure(probe)) is not None
+    ]
+    mine = lower_median([value for probe in run if (value := measure(probe)) is not None])
+    theirs = lower_median(alongside) if alongside else None
+    bad = False
+    if theirs is not None:
+        glaring = mine >= defaults.SLOW_GLARING * theirs
+        enough = defaults.PROBES_SLOW_GLARING if glaring else defaults.PROBES_SLOW
+        bad = len(run) >= enough and _beyond(mine, theirs, floor)
+    against = "" if theirs is None else f"; its siblings {theirs:.3f} s"
+    return Reading(
+        Symptom.SLOW,
+        Sense.PROBE,
+        State.BAD if bad else State.SUSPECT,
+        sentence=f"{replica.subject.replica} {says} {mine:.3f} s{against} ({len(run)} in a row)",
+        samples=len(run),
+        observed=mine,
+        expected=theirs,
+        unit="s",
+        since=began,
+        seen_at=run[-1].at,
+    )

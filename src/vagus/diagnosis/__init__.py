@@ -1,0 +1,1 @@
+"""Step 3: findings -> incidents and causes. What belongs together, and what it is called."""

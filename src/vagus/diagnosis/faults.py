@@ -1,0 +1,63 @@
+"""The catalogue of known faults: data, in order of precedence.
+
+A fault that explains more comes first: a replica that is gone also cuts its streams, resets its
+callers and is missed by the scraper, and none of those names what happened. Playbooks are written
+for these names. SILENT suggests none of them: missing metrics are no sickness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vagus.model import Symptom
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``shown_by`` is the symptom without which it isn't this fault; ``also`` are symptoms that it
+    explains and that make it more credible, with how much (0 to 1)."""
+
+    name: str
+    shown_by: Symptom
+    also: Mapping[Symptom, float]
+    sentence: str  # {subject} is its name, {evidence} the sentence of the strongest finding
+
+
+_CATALOGUE = (
+    Fault(
+        "replica-gone",
+        Symptom.GONE,
+        {Symptom.CUTTING: 0.3, Symptom.ERRORING: 0.3, Symptom.SILENT: 0.2, Symptom.HUNG: 0.2},
+        "{subject} is gone: {evidence}",
+    ),
+    Fault(
+        "replica-hung",
+        Symptom.HUNG,
+        {Symptom.SLOW: 0.4, Symptom.SILENT: 0.2, Symptom.CUTTING: 0.1, Symptom.ERRORING: 0.1},
+        "{subject} hangs: {evidence}",
+    ),
+    Fault(
+        "replica-wrong-shape",
+        Symptom.WRONG_SHAPE,
+        {Symptom.ERRORING: 0.1},
+        "{subject} answers in the wrong shape: {evidence}",
+    ),
+    Fault(
+        "replica-erroring",
+        Symptom.ERRORING,
+        {Symptom.CUTTING: 0.3, Symptom.SLOW: 0.1},
+        "{subject} fails: {evidence}",
+    ),
+    Fault(
+        "replica-cutting-streams",
+        Symptom.CUTTING,
+        {Symptom.SLOW: 0.1},
+        "{subject} cuts its streams: {evidence}",
+    ),
+    Fault("replica-nonsense", Symptom.NONSENSE, {}, "{subject} talks nonsense: {evidence}"),
+    Fault("replica-slow", Symptom.SLOW, {}, "{subject} is slow: {evidence}"),
+)
+
+FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in _CATALOGUE}
+"""By name; iterates in order of precedence."""
