@@ -1,0 +1,101 @@
+"""Requests and facts for tests of guards: a world in which a restart of ``chat-1`` is allowed.
+
+Each test changes it in the one respect that it is about.
+"""
+
+from __future__ import annotations
+
+from vagus.config import Mode, PolicySettings
+from vagus.model import (
+    Cause,
+    Check,
+    Decision,
+    Finding,
+    Intent,
+    IntentState,
+    Purpose,
+    Remedy,
+    Request,
+    Ruling,
+    Sense,
+    SensesReport,
+    Subject,
+    Symptom,
+    Tier,
+)
+from vagus.policy.facts import Facts
+
+NOW = 1_000_000.0
+CHAT = tuple(Subject("chat", f"chat-{n}") for n in (1, 2, 3))
+
+
+def a_request(
+    action: str = "restart",
+    *,
+    purpose: Purpose = Purpose.TREAT,
+    target: Subject = CHAT[0],
+    share: float = 0.0,
+    tier: Tier = Tier.R1,
+    incident: str = "inc-1",
+    rung: int = 0,
+) -> Request:
+    cause = Cause("replica-gone", target, 0.9)
+    return Request(purpose, incident, 1, rung, 1, Remedy(action, target, share), cause, tier)
+
+
+def a_finding(
+    sense: Sense = Sense.PROBE,
+    symptom: Symptom = Symptom.HUNG,
+    *,
+    subject: Subject = CHAT[0],
+    age: float = 1.0,
+    closed: bool = False,
+) -> Finding:
+    return Finding(
+        subject=subject,
+        symptom=symptom,
+        sense=sense,
+        opened_at=NOW - age,
+        last_seen_at=NOW - age,
+        sentence="it makes no progress",
+        closed_at=NOW if closed else None,
+    )
+
+
+def an_intent(
+    request: Request, state: IntentState = IntentState.APPLIED, *, age: float = 0.0
+) -> Intent:
+    began = state not in (IntentState.WRITTEN, IntentState.SHADOW, IntentState.REFUSED)
+    return Intent(
+        request=request,
+        ruling=Ruling(Decision.ALLOW, ()),
+        state=state,
+        check=Check(request.remedy.target, 3, 5.0, 60.0),
+        created_at=NOW - age,
+        acted_at=NOW - age if began else None,
+    )
+
+
+def a_policy(
+    *, floor: float = 0.5, budget: str = "34% per 10m", cooldown: str = "60s"
+) -> PolicySettings:
+    return PolicySettings.model_validate({"floor": floor, "budget": budget, "cooldown": cooldown})
+
+
+def some_facts(**changes: object) -> Facts:
+    known: dict[str, object] = {
+        "now": NOW,
+        "mode": Mode.AUTO,
+        "stopped": None,
+        "senses": SensesReport(True),
+        "policy": a_policy(),
+        "replicas": frozenset(CHAT),
+        "shares": {},
+        "ejected": frozenset(),
+        "dead": frozenset(),
+        "findings": (a_finding(Sense.PROBE), a_finding(Sense.GATEWAY)),
+        "unfinished": (),
+        "recent": (),
+    }
+    assert changes.keys() <= known.keys()
+    return Facts(**(known | changes))  # type: ignore[arg-type]

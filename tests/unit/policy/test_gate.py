@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from vagus.config import Mode
+from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, Subject, Tier
+from vagus.policy import gate
+from vagus.policy.facts import Facts
+from vagus.policy.gate import GUARDS, judge
+from vagus.testing.cases import CHAT, a_finding, a_request, an_intent, some_facts
+
+TREATED = an_intent(a_request(target=CHAT[0], rung=1), age=30.0)
+OTHER_TREATED = an_intent(a_request(target=CHAT[1], rung=2), age=30.0)
+
+HELD_BY_ONE: dict[str, tuple[Request, Facts]] = {
+    "kill_switch": (a_request(), some_facts(stopped="maintenance, ask ops")),
+    "mode": (a_request(), some_facts(mode=Mode.SUGGEST)),
+    "senses_trusted": (a_request(), some_facts(senses=SensesReport(False, "all silent", 3, 3))),
+    "target_bounded": (
+        a_request(target=Subject("chat", "chat-9")),
+        some_facts(findings=tuple(a_finding(f.sense, subject=Subject("chat", "chat-9"))
+                                  for f in some_facts().findings)),
+    ),
+    "evidence": (a_request(), some_facts(findings=(a_finding(),))),
+    "capacity_floor": (a_request(), some_facts(ejected=frozenset({CHAT[1]}))),
+    "budget": (a_request(), some_facts(recent=(OTHER_TREATED,))),
+    "cooldown": (a_request(), some_facts(recent=(TREATED,))),
+    "tier": (a_request(tier=Tier.R3), some_facts()),
+}  # fmt: skip
+"""For each guard, a case in which it alone stands in the way: without it the case would pass."""
+
+
+def names(*guards: gate.Guard) -> list[str]:
+    return [getattr(guard, "__name__", "") for guard in guards]
+
+
+def test_every_guard_has_its_case() -> None:
+    assert list(HELD_BY_ONE) == names(*GUARDS)
+
+
+@pytest.mark.parametrize("name", HELD_BY_ONE)
+def test_each_guard_alone_holds_its_case(name: str) -> None:
+    request, facts = HELD_BY_ONE[name]
+    ruling = judge(request, facts)
+    assert ruling.decision is not Decision.ALLOW
+    assert [said.guard for said in ruling.deciding] == [name]
+    without = tuple(guard for guard in GUARDS if names(guard) != [name])
+    assert judge(request, facts, without).decision is Decision.ALLOW
+
+
+def test_in_a_sound_world_a_restart_passes_and_every_answer_is_kept() -> None:
+    ruling = judge(a_request(), some_facts())
+    assert ruling.decision is Decision.ALLOW
+    assert [said.guard for said in ruling.guards] == names(*GUARDS)
+    assert all(said.reason for said in ruling.guards)
+
+
+def test_the_strictest_answer_wins() -> None:
+    facts = some_facts(mode=Mode.SUGGEST, stopped="no")
+    ruling = judge(a_request(), facts)
+    assert ruling.decision is Decision.DENY
+    assert [said.guard for said in ruling.deciding] == ["kill_switch"]
+    assert judge(a_request(), some_facts(mode=Mode.SUGGEST)).decision is Decision.ASK
+
+
+def test_a_guard_that_raises_denies_and_names_its_error() -> None:
+    def broken(request: Request, facts: Facts) -> GuardRuling:
+        raise KeyError("floor")
+
+    ruling = judge(a_request(), some_facts(), (*GUARDS, broken))
+    assert ruling.decision is Decision.DENY
+    assert [said.guard for said in ruling.deciding] == ["broken"]
+    assert "KeyError('floor')" in ruling.reason
+    assert ruling.retry_after is None
+    assert len(ruling.guards) == len(GUARDS) + 1
+
+
+def test_a_gate_without_guards_lets_nothing_pass() -> None:
+    assert judge(a_request(), some_facts(), ()).decision is Decision.DENY
+
+
+# --- the way out stays open -----------------------------------------------------------------------
+
+RESTORE = a_request("restore", purpose=Purpose.RETURN)
+WEIGHT = a_request("weight", purpose=Purpose.RETURN, share=0.25)
+UNDO = a_request("eject", purpose=Purpose.UNDO)
+
+
+@pytest.mark.parametrize("request_", [RESTORE, WEIGHT, UNDO], ids=["restore", "weight", "undo"])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        some_facts(stopped="no"),
+        some_facts(mode=Mode.SUGGEST),
+        some_facts(findings=()),
+        some_facts(recent=(TREATED, OTHER_TREATED)),
+    ],
+    ids=["kill-switch", "suggest", "no-evidence", "treated"],
+)
+def test_recoveries_pass_where_treatments_may_not(request_: Request, facts: Facts) -> None:
+    held = Facts(**{f: getattr(facts, f) for f in Facts.__slots__} | {"shares": {CHAT[0]: 0.0}})
+    assert judge(request_, held).decision is Decision.ALLOW
+    assert judge(a_request(), held).decision is not Decision.ALLOW
+
+
+@pytest.mark.parametrize("action", ["restart", "replace", "eject", "drain", "format-disk"])
+def test_nothing_becomes_a_recovery_by_being_called_one(action: str) -> None:
+    facts = some_facts(stopped="no")
+    asked = a_request(action, purpose=Purpose.RETURN)
+    assert judge(asked, facts).decision is Decision.DENY
+
+
+def test_off_is_off() -> None:
+    for asked in (a_request(), RESTORE, UNDO):
+        assert judge(asked, some_facts(mode=Mode.OFF)).decision is Decision.DENY
+
+
+def test_in_shadow_the_gate_decides_as_it_would() -> None:
+    assert judge(a_request(), some_facts(mode=Mode.SHADOW)).decision is Decision.ALLOW
+    blocked = some_facts(mode=Mode.SHADOW, recent=(OTHER_TREATED,))
+    assert judge(a_request(), blocked).decision is Decision.DENY
