@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vagus.clock import Clock
 from vagus.errors import ActionError
@@ -35,6 +36,7 @@ class SmallWorld:
     operations: list[str] = field(default_factory=list)
     refuse: str | None = None  # a reason for which the gateway refuses everything
     callers_fail: bool = False  # whoever gets traffic fails its callers
+    journal: Path | None = None  # what was done to processes outlives whoever ordered it
 
     # --- Gateway
 
@@ -54,10 +56,21 @@ class SmallWorld:
     # --- Runtime
 
     async def restart(self, subject: Subject, token: str) -> None:
-        replica = self.replicas_by_name[subject.replica]
-        if token not in replica.restarts:
-            replica.restarts.append(token)
-            self._heal(replica, "restart")
+        if self.journal is not None:
+            with self.journal.open("a", encoding="utf-8") as lines:
+                lines.write(f"{subject.replica} {token}\n")
+        self._restarted(subject.replica, token)
+
+    def remember(self) -> None:
+        """Take in what the journal says was done before."""
+        if self.journal is not None and self.journal.exists():
+            for line in self.journal.read_text(encoding="utf-8").splitlines():
+                self._restarted(*line.split())
+
+    def _restarted(self, name: str, token: str) -> None:
+        replica = self.replicas_by_name[name]
+        replica.restarts.append(token)
+        self._heal(replica, "restart")
 
     async def add(self, component: str, token: str) -> Endpoint:
         name = f"{component}-{len(self.replicas_by_name) + 1}"

@@ -1,0 +1,1 @@
+"""What Vagus serves over HTTP, on loopback: its own metrics, its health, and what it sees."""

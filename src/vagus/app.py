@@ -1,0 +1,255 @@
+"""One process of Vagus: adapters, state, loop and workflows put together.
+
+This is the only place that chooses: which adapters stand behind which port, what is shared between
+the event loop and the workflow threads, and in which order things start and end. The order matters:
+the state is claimed before anything is read; traffic is reconciled before anybody acts, since the
+gateway may have restarted meanwhile; workflows go on only once there are hands for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+import structlog
+
+from vagus import adapters, durable, policy
+from vagus.api.server import serve
+from vagus.clock import Clock, SystemClock
+from vagus.config import Mode, Settings
+from vagus.detection.reflexes import Reflexes
+from vagus.detection.senses import Senses
+from vagus.diagnosis.faults import FAULTS
+from vagus.errors import ActionError, VagusError
+from vagus.healing import Healer
+from vagus.healing_steps import Hands
+from vagus.loop import Loop
+from vagus.model import Incident, Request, Ruling, SensesReport, Subject
+from vagus.planning.plan import Playbooks
+from vagus.remediation import NAMES, actions
+from vagus.remediation.action import World
+from vagus.remediation.traffic import in_force, present, reconcile, render
+from vagus.snapshot import Snapshot, replica_views, vitals
+from vagus.state.db import Database, open_database
+from vagus.state.incidents import Incidents
+from vagus.state.intents import Intents
+from vagus.state.leases import Leases
+from vagus.state.ledger import Ledger
+from vagus.state.overrides import Overrides
+from vagus.telemetry.history import Recorder
+from vagus.telemetry.memory import Memory
+from vagus.telemetry.store import Store
+from vagus.topology import Topology
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+EJECTED_EVERY = 1.0  # s between two questions to the gateway whom it keeps out by itself
+CALL_TIMEOUT = 30.0  # s that a workflow waits for the event loop; longer than any action lasts
+
+
+class Vagus:
+    """The running whole. Made by :meth:`opened`; :meth:`run` works until it is cancelled."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, database: Database, session: aiohttp.ClientSession
+    ) -> None:
+        self.settings = settings
+        self.ledger = Ledger(database)
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._incidents = Incidents(database)
+        self._intents = Intents(database)
+        self._overrides = Overrides(database)
+        self._declared = Topology.declared(settings)
+        self._topology = present(self._declared, self._overrides.all(), clock.now())
+        self._ejected: frozenset[Subject] = frozenset()
+        self._attention: frozenset[Subject] = frozenset()
+        self._senses_report = SensesReport(trusted=True)
+        self._started: set[str] = set()
+        self._traffic = render(self._declared, self._overrides.all(), clock.now())
+
+        self.reflexes = Reflexes(self.topology)
+        self.senses = Senses(self.topology)
+        self.memory = Memory()
+        self.store = Store(clock)
+        self.history = Recorder(settings.telemetry.history, clock)
+        self.outside = adapters.choose(
+            settings, session, clock, self.topology, lambda: self._attention
+        )
+        self._world = World(
+            clock=clock,
+            declared=self._declared,
+            overrides=self._overrides,
+            gateway=self.outside.gateway,
+            routed=self.outside.routes,
+            runtimes=self.outside.runtimes,
+        )
+        self.healer = Healer(self._hands(Leases(database)))
+        self.loop = Loop(
+            clock=clock,
+            interval=settings.telemetry.interval,
+            topology=self.topology,
+            sources=self.outside.sources,
+            remember=(self.memory.observe, self.store.observe, self.history.observe),
+            reflexes=self.reflexes,
+            senses=self.senses,
+            incidents=self._incidents,
+            ledger=self.ledger,
+            ensure_healing=self._ensure_healing,
+            on_tick=self._tick,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings, clock: Clock | None = None) -> AsyncIterator[Vagus]:
+        """Everything open and the unfinished workflows going on; closed in the end, in order.
+
+        Raises a VagusError, before anything is touched, for a state that can't be used, a port
+        that is taken, or a gateway folder that can't be written.
+        """
+        clock = clock or SystemClock()
+        async with AsyncExitStack() as stack:
+            stack.callback(durable.claim(settings.state).close)
+            database = open_database(settings.state, clock)
+            stack.callback(database.close)
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            vagus = cls(settings, clock, database, session)
+            await stack.enter_async_context(serve(vagus, settings.api))
+            await vagus._reconcile_traffic("start")
+            durable.launch(settings.state)
+            stack.push_async_callback(asyncio.to_thread, durable.close)
+            yield vagus
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.run())
+            group.create_task(self._ask_gateway())
+
+    def topology(self) -> Topology:
+        """The stack as it stands now."""
+        return self._topology
+
+    def snapshot(self) -> Snapshot:
+        now = self._clock.now()
+        return Snapshot(
+            at=now,
+            mode=self.settings.mode.value,
+            stopped=self._stopped(),
+            senses=self._senses_report,
+            replicas=replica_views(
+                self._topology,
+                in_force(self._overrides.all(), now),
+                self.reflexes.open_findings(),
+                self.reflexes.suspects(),
+                self._ejected,
+                vitals(self.store, self._topology, now),
+            ),
+            incidents=tuple(self._incidents.active()),
+        )
+
+    # --- every tick ------------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        self.store.tick(now)
+        self.history.tick(now)
+        self._senses_report = self.senses.report(now)
+        overrides = self._overrides.all()
+        self._topology = present(self._declared, overrides, now)
+        held = {row.subject for row in in_force(overrides, now)}
+        incidents = self._incidents.active()
+        self._attention = frozenset(
+            held | self.reflexes.suspects() | {i.subject for i in incidents}
+        )
+        if self.settings.heartbeat is not None:
+            _touch(self.settings)
+        if render(self._declared, overrides, now) != self._traffic:
+            self._loop.create_task(self._reconcile_traffic(f"tick:{now:.3f}"))
+
+    async def _reconcile_traffic(self, operation: str) -> None:
+        """Put the desired traffic in force: at the start, and when an override expired."""
+        wanted = render(self._declared, self._overrides.all(), self._clock.now())
+        self._traffic = wanted
+        if self.settings.mode in (Mode.OFF, Mode.SHADOW):
+            return
+        try:
+            await reconcile(self._world, operation)
+        except ActionError as error:
+            log.warning("gateway.not_reconciled", error=str(error))
+
+    async def _ask_gateway(self) -> None:
+        """Keep whom the gateway holds out of traffic by itself: it counts against our floor."""
+        while self.outside.gateway is not None:
+            try:
+                self._ejected = await self.outside.gateway.ejected()
+            except VagusError as error:
+                log.warning("gateway.unreachable", error=str(error))
+            await self._clock.sleep(EJECTED_EVERY)
+
+    # --- what healing works with -----------------------------------------------------------------
+
+    async def _ensure_healing(self, incident: Incident) -> None:
+        if incident.workflow_id not in self._started:
+            self._started.add(incident.workflow_id)
+            self._attention |= {incident.subject}
+            await asyncio.to_thread(self.healer.ensure, incident.id, incident.epoch)
+
+    def _hands(self, leases: Leases) -> Hands:
+        return Hands(
+            clock=self._clock,
+            settings=self.settings,
+            incidents=self._incidents,
+            intents=self._intents,
+            overrides=self._overrides,
+            leases=leases,
+            ledger=self.ledger,
+            memory=self.memory,
+            playbooks=Playbooks.load(FAULTS, NAMES),
+            actions=actions(self._world),
+            topology=self.topology,
+            routed=self.outside.routes,
+            tier=lambda remedy: policy.tiers.tier_of(remedy, self._topology),
+            judge=self._judge,
+            shadow=lambda: self.settings.mode is Mode.SHADOW,
+            stopped=self._stopped,
+            forget=self._forget,
+            call=self._call,
+        )
+
+    def _judge(self, request: Request) -> Ruling:
+        facts = policy.facts.gather(
+            request,
+            now=self._clock.now(),
+            mode=self.settings.mode,
+            policy=self.settings.policy,
+            stopped=self._stopped(),
+            senses=self._senses_report,
+            ejected=self._ejected,
+            topology=self._topology,
+            incidents=self._incidents,
+            intents=self._intents,
+            overrides=self._overrides,
+        )
+        return policy.gate.judge(request, facts)
+
+    def _stopped(self) -> str | None:
+        return policy.stop.stop_reason(self.settings.policy.kill_switch)
+
+    def _forget(self, subject: Subject) -> None:
+        self._loop.call_soon_threadsafe(self.reflexes.forget, subject)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
+
+
+def _touch(settings: Settings) -> None:
+    """The heartbeat. That it can't be written must not stop what it is the heart of."""
+    assert settings.heartbeat is not None
+    try:
+        settings.heartbeat.touch()
+    except OSError as error:
+        log.warning("heartbeat.not_written", error=str(error))
