@@ -107,16 +107,19 @@ class Pipeline:
             "chat", "/v1/chat/completions", asked, headers, _CHAT_TIMEOUT
         ) as answer:
             _check(answer, "chat", sse.CONTENT_TYPE)
-            finish_reason = None
+            finish_reason, ended = "stop", False
+            # To the end of the body: closing early would look like a caller who gave up.
             async for event in sse.events(answer.content.iter_any()):
                 if event.data == "[DONE]":
-                    yield Delta("", finish_reason or "stop")
-                    return
+                    ended = True
+                    continue
                 for choice in _Chunk.model_validate_json(event.data).choices:
                     finish_reason = choice.finish_reason or finish_reason
                     if choice.delta.content:
                         yield Delta(choice.delta.content)
-            raise UpstreamFailed("chat", "the answer has no end")
+            if not ended:
+                raise UpstreamFailed("chat", "the answer has no end")
+            yield Delta("", finish_reason)
 
     @asynccontextmanager
     async def _post(
