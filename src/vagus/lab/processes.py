@@ -60,6 +60,7 @@ class Group:
 
     def state(self) -> str:
         """``running``, ``stopped`` (by a signal) or ``exited``, as the kernel has it now."""
+        self.reap()
         if self.exited.is_set():
             return "exited"
         return {"T": "stopped", "t": "stopped", "Z": "exited", "": "exited"}.get(
