@@ -1,19 +1,27 @@
-"""YAML with its line numbers kept.
+"""YAML with its line numbers kept, and without its surprises.
 
 A validator reports a mistake by the path of keys that leads to it; people need the line. PyYAML's
 composed nodes know both, so the document is composed once, built into plain values, and kept beside
 them. Keys that stand twice are refused: YAML parsers silently keep the last, and then half of what
 the user wrote is not in force.
+
+What a bare word means follows YAML 1.2's core schema. By YAML 1.1, which PyYAML implements,
+``mode: off`` says ``False``, a replica named ``no`` is another ``False``, ``2024-01-01`` is a date
+and ``22:30`` is 1350; here they all are the text that was written.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import yaml
+from yaml.reader import ReaderError
 
 from vagus.errors import ConfigError
+
+_TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True)
@@ -45,20 +53,55 @@ class Located:
 def load_located(text: str, *, name: str) -> Located:
     """Parse ``text`` (one document). Raises ConfigError that names file and line."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is None:
-            return Located({}, None)
-        _refuse_double_keys(node, name)
-        return Located(yaml.safe_load(text), node)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return Located({}, None)
+            _refuse_unclear_keys(node, name)
+            return Located(loader.construct_document(node), node)
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise ConfigError(f"is not YAML: {error.problem}", where=where) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"is not YAML: {error}", where=name) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigError(f"is not YAML: {error.reason}", where=f"{name}:{line}") from error
+    except RecursionError as error:
+        raise ConfigError("is nested too deeply", where=name) from error
+    except ValueError as error:  # an explicit tag, or a number of thousands of digits
+        raise ConfigError(f"holds a value that can't be read: {error}", where=name) from error
 
 
-def _refuse_double_keys(node: yaml.Node, name: str) -> None:
+class _Loader(yaml.SafeLoader):
+    """Plain values only: null, booleans, numbers, text, lists and mappings."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"^(?:{_pattern})$"), _first)
+_Loader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None
+    or tag.removeprefix(_TAG) in {"null", "bool", "int", "float", "str", "seq", "map"}
+}
+
+
+def _refuse_unclear_keys(node: yaml.Node, name: str) -> None:
+    """Raise for a key that stands twice, and for one that is itself a list or a mapping."""
     pending, seen_nodes = [node], set[int]()
     while pending:
         current = pending.pop()
@@ -71,11 +114,13 @@ def _refuse_double_keys(node: yaml.Node, name: str) -> None:
             seen: dict[str, int] = {}
             for key, value in current.value:
                 line = key.start_mark.line + 1
+                if not isinstance(key, yaml.ScalarNode):
+                    raise ConfigError("a key has to be plain text", where=f"{name}:{line}")
                 if key.value in seen:
                     raise ConfigError(
                         f"{key.value!r} stands twice (first in line {seen[key.value]})",
                         where=f"{name}:{line}",
                         mend="rename or remove one: only one of them could be in force",
                     )
-                seen[str(key.value)] = line
+                seen[key.value] = line
                 pending.append(value)

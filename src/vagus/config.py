@@ -20,47 +20,15 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
+from vagus._units import PERIODS, ActionBudget, AlarmBudget, Duration, Rate, Share
 from vagus._yaml import Located, load_located
 from vagus.errors import ConfigError
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*$")
-_SHARE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
-_BUDGET = re.compile(r"^\s*(\S+)\s+per\s+(\S+)\s*$")
-_ALARMS = re.compile(r"^\s*(\d+)\s+per\s+(hour|day|week|month)\s*$")
-_PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, str):
-        found = _DURATION.match(value)
-        if not found:
-            raise ValueError(f"{value!r} is not a duration: write it as 500ms, 3s, 10m, 2h or 30d")
-        return float(found[1]) * _UNITS[found[2]]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a duration is written as 500ms, 3s, 10m, 2h or 30d")
-    if value != 0:
-        raise ValueError(f"{value} has no unit: write it as {value}s, {value}m or {value}h")
-    return 0.0
-
-
-def _share(value: object) -> object:
-    if isinstance(value, str):
-        found = _SHARE.match(value)
-        if not found:
-            raise ValueError(f"{value!r} is not a share: write it as 50%")
-        value = float(found[1]) / 100
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("a share is written as a percentage from 0% to 100%")
-    return float(value)
 
 
 def _address(value: str) -> str:
@@ -82,12 +50,6 @@ def _name(value: str) -> str:
     return value
 
 
-Duration = Annotated[
-    float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["3s", "10m"]})
-]
-Share = Annotated[
-    float, BeforeValidator(_share), WithJsonSchema({"type": "string", "examples": ["50%"]})
-]
 Address = Annotated[str, AfterValidator(_address)]
 Name = Annotated[str, AfterValidator(_name)]
 
@@ -157,35 +119,6 @@ class Mode(StrEnum):
     AUTO = "auto"
 
 
-class Rate(_Strict):
-    """So many in such a time."""
-
-    count: float
-    period: float
-
-
-def _alarms(value: object) -> object:
-    found = _ALARMS.match(value) if isinstance(value, str) else None
-    if not found:
-        raise ValueError("a false-alarm budget is written as '1 per week' (hour, day, week, month)")
-    return {"count": float(found[1]), "period": _PERIODS[found[2]]}
-
-
-def _budget(value: object) -> object:
-    found = _BUDGET.match(value) if isinstance(value, str) else None
-    if not found:
-        raise ValueError("a budget of actions is written as '10% per 10m'")
-    return {"count": _share(found[1]), "period": _duration(found[2])}
-
-
-AlarmBudget = Annotated[
-    Rate, BeforeValidator(_alarms), WithJsonSchema({"type": "string", "examples": ["1 per week"]})
-]
-ActionBudget = Annotated[
-    Rate, BeforeValidator(_budget), WithJsonSchema({"type": "string", "examples": ["10% per 10m"]})
-]
-
-
 class PolicySettings(_Strict):
     floor: Share = Field(0.5, description="share of a component's capacity that stays in traffic")
     budget: ActionBudget = Field(
@@ -233,6 +166,17 @@ class ApiSettings(_Strict):
     port: Annotated[int, Field(ge=0, le=65535)] = 9190
 
 
+class _Misfit(ValueError):
+    """Two parts that are right by themselves and don't go together; ``path`` leads to the second.
+
+    Pydantic gives a validator of the whole no way to name the part, so the error carries it.
+    """
+
+    def __init__(self, message: str, *path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Settings(_Strict):
     """All of ``vagus.yaml``."""
 
@@ -240,7 +184,7 @@ class Settings(_Strict):
     gateway: GatewaySettings | None = None
     objectives: tuple[Objective, ...] = ()
     false_alarms: AlarmBudget = Field(
-        default_factory=lambda: Rate(count=1.0, period=_PERIODS["week"])
+        default_factory=lambda: Rate(count=1.0, period=PERIODS["week"])
     )
     mode: Mode = Mode.SHADOW
     policy: PolicySettings = Field(default_factory=PolicySettings)
@@ -254,25 +198,37 @@ class Settings(_Strict):
     @model_validator(mode="after")
     def _names_fit_together(self) -> Settings:
         if not self.stack:
-            raise ValueError("stack is empty: name at least one component")
-        owner: dict[str, str] = {}
+            raise _Misfit("name at least one component", "stack")
+        replicas: dict[str, str] = {}
+        addresses: dict[str, str] = {}
         for component, spec in self.stack.items():
-            for replica in spec.replicas:
-                if replica in owner:
-                    raise ValueError(
-                        f"replica {replica!r} is in {owner[replica]!r} and in {component!r}: "
-                        "a replica's name is its identity, so give each its own"
+            for replica, address in spec.replicas.items():
+                here = ("stack", component, "replicas", replica)
+                if replica in replicas:
+                    raise _Misfit(
+                        f"{replicas[replica]!r} has a replica of this name too; "
+                        "the name is its identity, so give each its own",
+                        *here,
                     )
-                owner[replica] = component
+                if address in addresses:
+                    raise _Misfit(
+                        f"{addresses[address]!r} is at {address} too; "
+                        "what is seen there has to belong to one of them",
+                        *here,
+                    )
+                replicas[replica], addresses[address] = component, replica
             for other in spec.depends_on:
                 if other not in self.stack:
-                    raise ValueError(
-                        f"{component!r} depends on {other!r}, which is not in stack "
-                        f"(there are: {', '.join(sorted(self.stack))})"
+                    known = ", ".join(sorted(self.stack))
+                    raise _Misfit(
+                        f"{other!r} is not in stack (there are: {known})",
+                        *("stack", component, "depends_on"),
                     )
-        for objective in self.objectives:
+        for index, objective in enumerate(self.objectives):
             if objective.subject not in self.stack:
-                raise ValueError(f"objective for {objective.subject!r}, which is not in stack")
+                raise _Misfit(
+                    f"{objective.subject!r} is not in stack", "objectives", str(index), "subject"
+                )
         return self
 
     def resolved(self, folder: Path) -> Settings:
@@ -346,27 +302,33 @@ def json_schema() -> dict[str, object]:
     }
 
 
+_SAID = {
+    "missing": "is missing",
+    "string_type": "has to be text: put it into quotes if it looks like a number",
+    "tuple_type": "has to be a list: [...]",
+    "dict_type": "has to be a mapping: {name: ...}",
+    "model_type": "has to be a mapping: {key: ...}",
+}
+"""Pydantic's words for these are about Python, which is not what the user wrote."""
+
+
 def _first_mistake(error: ValidationError, document: Located, name: str) -> ConfigError:
-    mistakes = error.errors()
+    """The one line for the user. A mistyped key comes first: what it was meant for is missing."""
+    mistakes = sorted(error.errors(), key=lambda m: m["type"] != "extra_forbidden")
     first = mistakes[0]
     where = [str(part) for part in first["loc"] if part != "[key]"]
-    line = document.line_of(where)
-    key = ".".join(where)
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, _Misfit):
+        where += cause.path
     more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    place = f"{name}:{document.line_of(where)}"
     if first["type"] == "extra_forbidden":
         known = ", ".join(_siblings(where[:-1])) or "none"
-        text, mend = (
-            f"unknown key {where[-1]!r} in {'.'.join(where[:-1]) or 'vagus.yaml'}",
-            (f"known keys here: {known}"),
-        )
-    else:
-        text, mend = (
-            f"{key}: {first['msg'].removeprefix('Value error, ')}"
-            if key
-            else (first["msg"].removeprefix("Value error, ")),
-            "",
-        )
-    return ConfigError(text + more, where=f"{name}:{line}", mend=mend)
+        text = f"unknown key {where[-1]!r} in {'.'.join(where[:-1]) or 'vagus.yaml'}"
+        return ConfigError(text + more, where=place, mend=f"known keys here: {known}")
+    said = _SAID.get(first["type"]) or str(cause or first["msg"])
+    key = ".".join(where)
+    return ConfigError(f"{key}: {said}{more}" if key else said + more, where=place)
 
 
 def _siblings(where: list[str]) -> list[str]:
