@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from vagus.adapters import bounded
+from vagus.adapters import http
 from vagus.errors import MalformedData, TargetUnreachable
 from vagus.model import Subject
 from vagus.topology import Topology
@@ -87,7 +87,7 @@ class Admin:
                         where=where,
                         mend="is gateway.envoy.admin the address of Envoy's admin?",
                     )
-                return await bounded.read_json(response, LONGEST_ANSWER)
+                return await http.read_json(response, LONGEST_ANSWER)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or f"no answer within {TIMEOUT:g} s"
             raise TargetUnreachable(

@@ -1,0 +1,1 @@
+"""Replicas that are ordinary processes, started and stopped by a supervisor."""
