@@ -8,7 +8,6 @@ and no memory, so here they count as ended.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 
 def state(pid: int) -> str:
@@ -32,8 +31,10 @@ def resident_bytes() -> dict[int, int]:
 def _stat(pid: int | str) -> list[str]:
     """The fields of ``/proc/PID/stat`` from the state on; empty if there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        # Not by Path: every listing of the replicas reads this once for each process there is.
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            raw = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return []
     # The name before the state is in brackets and may hold blanks and brackets itself.
-    return text.rpartition(")")[2].split()
+    return raw.rpartition(b")")[2].decode("ascii").split()
