@@ -17,7 +17,7 @@ from typing import BinaryIO
 from vagus.clock import Clock
 from vagus.model import Attempt
 from vagus.ports import Emit
-from vagus.telemetry.rejections import Rejections
+from vagus.telemetry.rejections import Rejected, Rejections
 
 POLL = 0.05  # s: half of what Envoy keeps a row back
 LONGEST_LINE = 64 * 1024  # bytes; a longer one is no row of ours
@@ -45,7 +45,7 @@ class AccessLogSource:
             try:
                 batch = [*self._read()]
             except OSError as error:
-                self._rejections.count("access_log_unreadable", str(self._path), str(error))
+                self._rejections.count(Rejected.LOG_UNREADABLE, str(self._path), str(error))
                 batch = []
             if batch:
                 emit(batch)
@@ -68,7 +68,7 @@ class AccessLogSource:
                 yield attempt
 
     def _reject(self, why: str) -> None:
-        self._rejections.count("access_log_line", str(self._path), why)
+        self._rejections.count(Rejected.LOG_LINE, str(self._path), why)
 
 
 class Tail:

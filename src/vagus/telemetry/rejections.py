@@ -1,12 +1,14 @@
 """What was refused, by name: no evidence disappears without being counted.
 
-A rejection is told once in a while, not every time: a target that answers HTML once a second would
-otherwise fill the disk with the news.
+Every reason has its name here, so that they can be documented, exported and looked for. A rejection
+is told once in a while, not every time: a target that answers HTML once a second would otherwise
+fill the disk with the news.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from enum import StrEnum
 
 import structlog
 
@@ -15,6 +17,27 @@ from vagus.clock import Clock
 log = structlog.get_logger()
 
 TELL_EVERY = 60.0  # s between two warnings of the same name and place
+_PLACES = 4096  # remembered for that; a label or a path that is always new must not fill memory
+
+
+class Rejected(StrEnum):
+    """Why something was not taken; the label ``reason`` of ``vagus_rejections_total``."""
+
+    # scrapes
+    SCRAPE_FAILED = "scrape_failed"  # the target gave no metrics: refused, silent, HTML ...
+    EXPOSITION_LINE = "exposition_line"  # one line that can't be read
+    TOO_MANY_SERIES = "too_many_series"  # of one target; the rest is not kept
+    UNKNOWN_SIGNAL = "unknown_signal"  # not in the catalogue
+    NOT_FINITE = "not_finite"  # NaN or infinite
+    OUT_OF_ORDER = "out_of_order"  # not newer than what is known
+    # the gateway's log
+    LOG_UNREADABLE = "log_unreadable"  # the file
+    LOG_LINE = "log_line"  # one line that is no row
+    LOG_LINE_TOO_LONG = "log_line_too_long"
+    # probes
+    PROBE_BROKE = "probe_broke"  # a prober raised instead of answering: a bug of ours
+    # recording
+    HISTORY_LOST = "history_lost"  # evidence that could not be recorded
 
 
 class Rejections:
@@ -22,14 +45,17 @@ class Rejections:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._told: dict[tuple[str, str], float] = {}
-        self.counts: Counter[str] = Counter()
+        self._told: dict[tuple[Rejected, str], float] = {}
+        self.counts: Counter[Rejected] = Counter()
 
-    def count(self, name: str, where: str, why: str) -> None:
-        """One more ``name``, at ``where``, because of ``why``."""
-        self.counts[name] += 1
+    def count(self, reason: Rejected, where: str, why: str, amount: int = 1) -> None:
+        """``amount`` more, at ``where``, because of ``why``."""
+        self.counts[reason] += amount
         now = self._clock.monotonic()
-        last = self._told.get((name, where))
-        if last is None or now - last >= TELL_EVERY:
-            self._told[(name, where)] = now
-            log.warning("telemetry.rejected", rejection=name, where=where, why=why)
+        told = self._told.get((reason, where))
+        if told is not None and now - told < TELL_EVERY:
+            return
+        if len(self._told) >= _PLACES:
+            self._told.clear()
+        self._told[reason, where] = now
+        log.warning("telemetry.rejected", reason=reason.value, where=where, why=why)

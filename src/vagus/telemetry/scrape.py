@@ -22,7 +22,7 @@ from vagus.model import Failure, Scrape, Subject
 from vagus.ports import Emit
 from vagus.telemetry.dialects import Dialect, dialect_of
 from vagus.telemetry.exposition import Parser, Samples
-from vagus.telemetry.rejections import Rejections
+from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.topology import Topology
 
 MAX_BYTES = 16 * 2**20  # of one exposition, unpacked; a large vLLM says 200 KB
@@ -103,7 +103,7 @@ class ScrapeSource:
         return Scrape(target.subject, self._clock.now(), values=values)
 
     def _failed(self, target: _Target, failure: Failure, why: str) -> Scrape:
-        self._rejections.count(f"scrape_{failure.value}", target.url, why)
+        self._rejections.count(Rejected.SCRAPE_FAILED, target.url, why)
         return Scrape(target.subject, self._clock.now(), failure=failure)
 
 
@@ -121,9 +121,9 @@ class _Target:
         rejected, dropped = self._parser.rejected, self._parser.dropped
         samples = self._parser.parse(body)
         if self._parser.rejected > rejected:
-            rejections.count("exposition_line", self.url, self._parser.last_rejection)
+            rejections.count(Rejected.EXPOSITION_LINE, self.url, self._parser.last_rejection)
         if self._parser.dropped > dropped:
-            rejections.count("exposition_series", self.url, "more series than are kept")
+            rejections.count(Rejected.TOO_MANY_SERIES, self.url, "more series than are kept")
         return self._signals(samples)
 
     def _signals(self, samples: Samples) -> dict[str, float]:

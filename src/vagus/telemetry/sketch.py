@@ -52,7 +52,8 @@ class Buckets:
         # Not above zero: -inf and NaN of the logarithm, both below every bucket.
         exact[~(exact > self.offset)] = self.offset
         found = np.ceil(np.minimum(exact, self.offset + self.count)).astype(np.int64)
-        return np.clip(found - 1 - self.offset, 0, self.count - 1)
+        index: Ints = np.clip(found - 1 - self.offset, 0, self.count - 1)
+        return index
 
     def middle(self, index: Ints) -> Floats:
         """The value that stands for a bucket: its geometric middle."""

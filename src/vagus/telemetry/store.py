@@ -1,186 +1,288 @@
 """The columnar store: series are rows, ticks are columns, and the last minutes are kept.
 
-Evidence only updates where a series stands now; a tick writes all of it as one column. Counters
-become rates there, since only between two ticks does a counter mean anything, and a counter that
-went down was reset: its rate since then is unknown for one tick, never negative. What was not seen
-in a tick is NaN, which is a state of its own and not the last value once more.
+Evidence only updates where a series stands; a tick turns all of it into one column. Counters become
+rates there: what they grew by since the last tick, over the time between the two readings, and one
+that went down was reset and has grown from zero. What was not seen is NaN, a state of its own and
+not the last value once more; a value is held for one tick, since two clocks of the same pace drift
+past each other.
 
-Latencies are distributions, not numbers: each replica has a sketch for every window of a few ticks,
-and a quantile over the last minute is one addition of sketches.
+Latencies are distributions. Each tick keeps its own counts in log buckets, and only those that are
+not zero, so that the tail over any last few ticks is an addition and a quiet replica costs nothing.
+
+It is used on the event loop's thread only.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Callable, Sequence
-from statistics import median
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vagus.model import Attempt, Evidence, Phase, Scrape, Subject
+from vagus.model import Attempt, Evidence, Phase, Probe, Scrape, Sense, Subject
 from vagus.snapshot import Vitals
-from vagus.telemetry import sketch
-from vagus.telemetry.rejections import Rejections
-from vagus.telemetry.signals import SIGNALS
+from vagus.telemetry import signals
+from vagus.telemetry.columns import Column, Columns, Floats, SeriesKey
+from vagus.telemetry.readings import Readings
+from vagus.telemetry.rejections import Rejected, Rejections
+from vagus.telemetry.signals import SIGNALS, Instrument
+from vagus.telemetry.sketch import SECONDS, Ints, quantiles
 from vagus.topology import Topology
 
 TICKS = 600  # columns kept: ten minutes on a grid of 1 s
-WINDOW = 5  # ticks a sketch spans
-WINDOWS = 12  # sketches kept: a minute on a grid of 1 s
-VITALS_TICKS = 10  # over which the live figures are averaged
-MAX_SERIES_PER_SUBJECT = 64
+SKETCH_TICKS = 120  # of which distributions are kept
+MAX_SERIES = 128  # of one subject; the catalogue has a tenth of that for each sense
+VITALS_TICKS = 10  # over which the live rates are averaged
+QUANTILE_TICKS = 30  # over which the live quantiles are taken
+TREND_TICKS = 60
+MIN_BYTES_PACED = 256  # an answer shorter than this has no pace worth comparing
 
-TTFT = "gen_ai.server.time_to_first_token"
-REQUESTS = "vagus.gateway.requests"
-FAILED = "vagus.gateway.requests.failed"
-RUNNING = "vagus.server.requests.running"
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the values of a target's scrapes go, as long as it names the same signals."""
+
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    rows: tuple[int, ...]
 
 
 class Store:
+    """What was seen of every replica in ``topology()``; evidence of anything else is ignored."""
+
     def __init__(self, topology: Callable[[], Topology], rejections: Rejections) -> None:
         self._topology = topology
         self._rejections = rejections
-        self._rows: dict[tuple[Subject, str], int] = {}
-        self._free: list[int] = []
-        self._is_counter = np.zeros(64, dtype=bool)
-        self._current = np.full(64, np.nan)  # what was seen in this tick
-        self._before = np.full(64, np.nan)  # a counter as it stood at the last tick
-        self._columns = np.full((64, TICKS), np.nan)
-        self._times = np.full(TICKS, np.nan)
-        self._tick = 0
-        self._firsts: dict[Subject, list[float]] = defaultdict(list)  # TTFTs seen in this tick
-        self._sketch_row: dict[Subject, int] = {}
-        self._sketches = np.zeros((8, WINDOWS, sketch.BUCKETS), dtype=np.uint32)
+        self._known: Topology | None = None
+        self._members: frozenset[Subject] = frozenset()
+        self._columns = Columns(TICKS)
+        self._readings = Readings(self._columns.capacity, rejections)
+        self._plans: dict[tuple[Subject, Sense], _Plan] = {}
+        self._count_of: dict[Subject, int] = {}
+        self._tally_rows: dict[int, float] = {}  # row -> events of this tick
+        self._seen_rows: list[int] = []  # of values that distributions take in this tick
+        self._seen_values: list[float] = []
+        self._sketches: deque[tuple[Ints, Ints]] = deque(maxlen=SKETCH_TICKS)  # cells, counts
+        self._ticked_at: float | None = None
+
+    # --- in ---------------------------------------------------------------------------------------
 
     def observe(self, batch: Sequence[Evidence]) -> None:
+        """Take ``batch`` into the present tick."""
+        self._follow_topology()
         for evidence in batch:
+            if evidence.subject not in self._members:
+                continue
             if isinstance(evidence, Scrape):
-                for signal, value in evidence.values.items():
-                    self._put(evidence.subject, signal, value)
-            elif isinstance(evidence, Attempt) and evidence.phase is Phase.ENDED:
-                self._add(evidence.subject, REQUESTS, 1.0)
-                self._add(evidence.subject, FAILED, float(evidence.failure is not None))
-                if evidence.time_to_first_token is not None and evidence.failure is None:
-                    self._firsts[evidence.subject].append(evidence.time_to_first_token)
+                self._take_scrape(evidence)
+            elif isinstance(evidence, Probe):
+                self._take_probe(evidence)
+            elif evidence.phase is Phase.ENDED:
+                self._take_attempt(evidence)
 
-    def tick(self, now: float) -> None:
+    def _take_scrape(self, scrape: Scrape) -> None:
+        if scrape.failure is not None:
+            return
+        names = tuple(scrape.values)
+        plan = self._plans.get((scrape.subject, scrape.sense))
+        if plan is None or plan.names != names:
+            plan = self._plan(scrape, names)
+            self._plans[scrape.subject, scrape.sense] = plan
+        values = [scrape.values[name] for name in plan.kept]
+        self._readings.put(plan.rows, values, scrape.at)
+
+    def _plan(self, scrape: Scrape, names: tuple[str, ...]) -> _Plan:
+        self._readings.settle()  # what is gathered may have rows in common with the new plan
+        kept, rows = [], []
+        for name in names:
+            known = SIGNALS.get(name)
+            if known is None or known.instrument not in (Instrument.GAUGE, Instrument.COUNTER):
+                self._rejections.count(Rejected.UNKNOWN_SIGNAL, str(scrape.subject), name)
+                continue
+            row = self._row(scrape.subject, name, scrape.sense)
+            if row is not None:
+                kept.append(name)
+                rows.append(row)
+        return _Plan(names, tuple(kept), tuple(rows))
+
+    def _take_attempt(self, attempt: Attempt) -> None:
+        subject, first = attempt.subject, attempt.time_to_first_token
+        self._tally(subject, signals.ATTEMPTS, 1.0)
+        self._tally(subject, signals.ATTEMPTS_FAILED, float(attempt.failure is not None))
+        if attempt.failure is not None or attempt.status is None:
+            return  # how long a failure took, or a caller's patience, is no latency
+        self._distribute(subject, signals.DURATION, Sense.GATEWAY, attempt.duration)
+        if first is None:
+            return
+        self._distribute(subject, signals.TIME_TO_FIRST_TOKEN, Sense.GATEWAY, first)
+        if attempt.received_bytes >= MIN_BYTES_PACED and attempt.duration > first:
+            pace = (attempt.duration - first) / attempt.received_bytes
+            self._distribute(subject, signals.TIME_PER_BYTE, Sense.GATEWAY, pace)
+
+    def _take_probe(self, probe: Probe) -> None:
+        if probe.failure is not None:
+            return
+        for signal, value in (
+            (signals.TIME_TO_FIRST_TOKEN, probe.time_to_first_token),
+            (signals.TIME_PER_TOKEN, probe.time_per_token),
+            (signals.DURATION, probe.duration),
+        ):
+            if value is not None:
+                self._distribute(probe.subject, signal, Sense.PROBE, value)
+
+    def _tally(self, subject: Subject, signal: str, amount: float) -> None:
+        row = self._row(subject, signal, Sense.GATEWAY)
+        if row is not None:
+            self._tally_rows[row] = self._tally_rows.get(row, 0.0) + amount
+
+    def _distribute(self, subject: Subject, signal: str, sense: Sense, value: float) -> None:
+        row = self._row(subject, signal, sense)
+        if row is not None:
+            self._seen_rows.append(row)
+            self._seen_values.append(value)
+
+    # --- the tick ---------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> Column:
         """Close the tick: everything that was seen in it becomes one column."""
-        column = self._tick % TICKS
-        for subject, firsts in self._firsts.items():
-            self._put(subject, TTFT, median(firsts))
-        self._sketch_tick()
-        self._firsts.clear()
-        with np.errstate(invalid="ignore"):
-            elapsed = now - self._times[(self._tick - 1) % TICKS]
-            grown = self._current - self._before
-            rate = np.where(grown >= 0, grown / elapsed, np.nan)
-        self._columns[:, column] = np.where(self._is_counter, rate, self._current)
-        seen = ~np.isnan(self._current)
-        self._before[seen] = self._current[seen]
-        self._current[~self._is_ours()] = np.nan
-        self._times[column] = now
-        self._tick += 1
-        if self._tick % TICKS == 0:
-            self._drop_departed()
+        self._follow_topology()
+        values = self._readings.tick()
+        elapsed = now - self._ticked_at if self._ticked_at is not None else 0.0
+        self._ticked_at = now
+        for row, amount in self._tally_rows.items():
+            # After a jump of the clock nobody knows how long the tick was.
+            values[row] = amount / elapsed if elapsed > 0 else np.nan
+            self._tally_rows[row] = 0.0
+        self._close_distributions(values)
+        self._columns.write(values)
+        series = self._columns.series
+        return Column(now, series, values[: len(series)].copy())
 
-    def last(self, subject: Subject, signal: str, ticks: int) -> NDArray[np.float64]:
-        """The last ``ticks`` columns of one series, oldest first; NaN where nothing was seen."""
-        row = self._rows.get((subject, signal))
+    def _close_distributions(self, values: Floats) -> None:
+        rows = np.array(self._seen_rows, dtype=np.int64)
+        seen = np.array(self._seen_values, dtype=np.float64)
+        self._seen_rows, self._seen_values = [], []
+        finite = np.isfinite(seen) & (seen >= 0)
+        if not finite.all():
+            self._rejections.count(Rejected.NOT_FINITE, "distributions", "a latency below zero")
+            rows, seen = rows[finite], seen[finite]
+        order = np.lexsort((seen, rows))
+        rows, seen = rows[order], seen[order]
+        touched, first, count = np.unique(rows, return_index=True, return_counts=True)
+        values[touched] = seen[first + (count - 1) // 2]
+        cells = rows * SECONDS.count + SECONDS.index(seen)
+        self._sketches.append(np.unique(cells, return_counts=True))
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def last(
+        self, subject: Subject, signal: str, ticks: int, sense: Sense = Sense.SCRAPE
+    ) -> Floats:
+        """The last ``ticks`` values of one series, oldest first; NaN where nothing was seen.
+
+        Of a counter and a tally it is the rate per second, of a distribution the median.
+        """
+        row = self._columns.row(SeriesKey(subject, signal, sense))
         if row is None:
             return np.full(ticks, np.nan)
-        columns = np.arange(self._tick - ticks, self._tick) % TICKS
-        values: NDArray[np.float64] = self._columns[row, columns]
-        return values
+        return self._columns.last(row, ticks)
 
-    def quantile(self, subject: Subject, q: float) -> float | None:
-        """Of the time to first token, over the last minute; None if none was seen."""
-        row = self._sketch_row.get(subject)
+    def quantile(
+        self,
+        subject: Subject,
+        signal: str,
+        share: float,
+        ticks: int = QUANTILE_TICKS,
+        sense: Sense = Sense.GATEWAY,
+    ) -> float | None:
+        """Of a distribution over the last ``ticks``, to 1.1 %; None if nothing was seen."""
+        row = self._columns.row(SeriesKey(subject, signal, sense))
         if row is None:
             return None
-        value = float(sketch.quantile(self._sketches[row].sum(axis=0, dtype=np.uint32)[None], q)[0])
+        counts: Ints = np.zeros((1, SECONDS.count), dtype=np.int64)
+        for age in range(1, min(ticks, len(self._sketches)) + 1):
+            cells, count = self._sketches[-age]
+            begin, end = np.searchsorted(cells, [row * SECONDS.count, (row + 1) * SECONDS.count])
+            counts[0, cells[begin:end] - row * SECONDS.count] += count[begin:end]
+        value = float(quantiles(counts, share, SECONDS)[0])
         return None if np.isnan(value) else value
 
     def vitals(self) -> dict[Subject, Vitals]:
         """The live figures of every replica."""
+        self._follow_topology()
         return {subject: self._vitals(subject) for subject in self._topology().replicas()}
 
-    def series(self) -> Sequence[tuple[Subject, str]]:
-        return list(self._rows)
-
     def _vitals(self, subject: Subject) -> Vitals:
-        trend = self.last(subject, TTFT, 60)
+        ttft = signals.TIME_TO_FIRST_TOKEN
+        trend = self.last(subject, ttft, TREND_TICKS, Sense.GATEWAY)
         return Vitals(
-            requests_per_s=_mean(self.last(subject, REQUESTS, VITALS_TICKS)),
-            failed_per_s=_mean(self.last(subject, FAILED, VITALS_TICKS)),
-            ttft_p50=self.quantile(subject, 0.5),
-            ttft_p95=self.quantile(subject, 0.95),
-            running=_mean(self.last(subject, RUNNING, 1)),
+            requests_per_s=self._rate(subject, signals.ATTEMPTS),
+            failed_per_s=self._rate(subject, signals.ATTEMPTS_FAILED),
+            ttft_p50=self.quantile(subject, ttft, 0.5),
+            ttft_p95=self.quantile(subject, ttft, 0.95),
+            running=_mean(self.last(subject, signals.RUNNING, 1)),
             ttft_trend=tuple(None if np.isnan(v) else float(v) for v in trend),
         )
 
-    def _put(self, subject: Subject, signal: str, value: float) -> None:
-        row = self._row(subject, signal)
+    def _rate(self, subject: Subject, signal: str) -> float | None:
+        return _mean(self.last(subject, signal, VITALS_TICKS, Sense.GATEWAY))
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def _row(self, subject: Subject, signal: str, sense: Sense) -> int | None:
+        key = SeriesKey(subject, signal, sense)
+        row = self._columns.row(key)
         if row is not None:
-            self._current[row] = value
-
-    def _add(self, subject: Subject, signal: str, amount: float) -> None:
-        """Count ourselves: such a counter goes on from where it stood."""
-        row = self._row(subject, signal)
-        if row is not None:
-            stood = self._current[row]
-            self._current[row] = amount if np.isnan(stood) else stood + amount
-
-    def _is_ours(self) -> NDArray[np.bool_]:
-        ours = np.zeros(len(self._current), dtype=bool)
-        ours[[row for (_, signal), row in self._rows.items() if signal in (REQUESTS, FAILED)]] = (
-            True
-        )
-        return ours
-
-    def _row(self, subject: Subject, signal: str) -> int | None:
-        row = self._rows.get((subject, signal))
-        if row is None:
-            kept = sum(known == subject for known, _ in self._rows)
-            if kept >= MAX_SERIES_PER_SUBJECT:
-                self._rejections.count("store_series", str(subject), "more series than are kept")
-                return None
-            row = self._free.pop() if self._free else len(self._rows)
-            if row >= len(self._current):
-                self._grow()
-            self._rows[subject, signal] = row
-            self._is_counter[row] = SIGNALS[signal].counter
-            self._current[row] = self._before[row] = np.nan
-            if signal in (REQUESTS, FAILED):
-                self._before[row] = 0.0
-            self._columns[row] = np.nan
+            return row
+        if self._count_of.get(subject, 0) >= MAX_SERIES:
+            self._rejections.count(Rejected.TOO_MANY_SERIES, str(subject), signal)
+            return None
+        self._count_of[subject] = self._count_of.get(subject, 0) + 1
+        row = self._columns.add(key)
+        self._readings.grow(self._columns.capacity)
+        instrument = SIGNALS[signal].instrument
+        self._readings.begin(row, counter=instrument is Instrument.COUNTER)
+        if instrument is Instrument.TALLY:
+            self._tally_rows[row] = 0.0
         return row
 
-    def _grow(self) -> None:
-        more = len(self._current)
-        self._is_counter = np.concatenate([self._is_counter, np.zeros(more, dtype=bool)])
-        self._current = np.concatenate([self._current, np.full(more, np.nan)])
-        self._before = np.concatenate([self._before, np.full(more, np.nan)])
-        self._columns = np.concatenate([self._columns, np.full((more, TICKS), np.nan)])
+    def _follow_topology(self) -> None:
+        topology = self._topology()
+        if topology is self._known:
+            return
+        self._known = topology
+        self._members = frozenset(topology.replicas())
+        gone = [
+            key
+            for key in self._columns.series
+            if key is not None and key.subject not in self._members
+        ]
+        if not gone:
+            return
+        self._readings.settle()
+        for key in gone:
+            row = self._columns.remove(key)
+            self._readings.begin(row, counter=False)
+            self._tally_rows.pop(row, None)
+            self._forget_distribution(row)
+        departed = {key.subject for key in gone}
+        for subject in departed:
+            del self._count_of[subject]
+        for target in [target for target in self._plans if target[0] in departed]:
+            del self._plans[target]
 
-    def _sketch_tick(self) -> None:
-        slot = (self._tick // WINDOW) % WINDOWS
-        if self._tick % WINDOW == 0:
-            self._sketches[:, slot] = 0
-        for subject, firsts in self._firsts.items():
-            row = self._sketch_row.setdefault(subject, len(self._sketch_row))
-            if row >= len(self._sketches):
-                self._sketches = np.concatenate([self._sketches, np.zeros_like(self._sketches)])
-            values = np.asarray(firsts)
-            sketch.add(self._sketches[:, slot], np.full(len(values), row), values)
-
-    def _drop_departed(self) -> None:
-        """Rows of replicas that are gone are free for others; once per ring is often enough."""
-        present = set(self._topology().replicas())
-        for key in [key for key in self._rows if key[0] not in present]:
-            self._free.append(self._rows.pop(key))
+    def _forget_distribution(self, row: int) -> None:
+        """Whoever is given the row next must not inherit the latencies of who had it."""
+        pairs = [p for p in zip(self._seen_rows, self._seen_values, strict=True) if p[0] != row]
+        self._seen_rows = [r for r, _ in pairs]
+        self._seen_values = [v for _, v in pairs]
+        for tick, (cells, counts) in enumerate(self._sketches):
+            others = cells // SECONDS.count != row
+            if not others.all():
+                self._sketches[tick] = (cells[others], counts[others])
 
 
-def _mean(values: NDArray[np.float64]) -> float | None:
+def _mean(values: Floats) -> float | None:
     seen = values[~np.isnan(values)]
     return float(seen.mean()) if len(seen) else None
