@@ -9,14 +9,14 @@ gateway may have restarted meanwhile; workflows go on only once there are hands 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import aiohttp
 import structlog
 
-from vagus import adapters, durable, policy
+from vagus import durable, outside
 from vagus.api.server import serve
 from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
@@ -29,10 +29,14 @@ from vagus.healing_steps import Hands
 from vagus.loop import Loop
 from vagus.model import Incident, Request, Ruling, SensesReport, Subject
 from vagus.planning.plan import Playbooks
+from vagus.policy.facts import gather
+from vagus.policy.gate import judge
+from vagus.policy.stop import stop_reason
+from vagus.policy.tiers import tier_of
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
 from vagus.remediation.traffic import in_force, present, reconcile, render
-from vagus.snapshot import Snapshot, replica_views, vitals
+from vagus.snapshot import Snapshot, replica_views
 from vagus.state.db import Database, open_database
 from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
@@ -41,6 +45,7 @@ from vagus.state.ledger import Ledger
 from vagus.state.overrides import Overrides
 from vagus.telemetry.history import Recorder
 from vagus.telemetry.memory import Memory
+from vagus.telemetry.rejections import Rejections
 from vagus.telemetry.store import Store
 from vagus.topology import Topology
 
@@ -75,11 +80,12 @@ class Vagus:
 
         self.reflexes = Reflexes(self.topology)
         self.senses = Senses(self.topology)
-        self.memory = Memory()
-        self.store = Store(clock)
+        self._rejections = Rejections(clock)
+        self.memory = Memory(self.topology)
+        self.store = Store(self.topology, self._rejections)
         self.history = Recorder(settings.telemetry.history, clock)
-        self.outside = adapters.choose(
-            settings, session, clock, self.topology, lambda: self._attention
+        self.outside = outside.choose(
+            settings, session, clock, self.topology, lambda: self._attention, self._rejections
         )
         self._world = World(
             clock=clock,
@@ -147,10 +153,17 @@ class Vagus:
                 self.reflexes.open_findings(),
                 self.reflexes.suspects(),
                 self._ejected,
-                vitals(self.store, self._topology, now),
+                self.store.vitals(),
             ),
             incidents=tuple(self._incidents.active()),
         )
+
+    def counters(self) -> Mapping[str, float]:
+        """Vagus's own counters, for ``/metrics``."""
+        counts = {**self.loop.counts, **self.history.counts}
+        counters = {f"{name}_total": float(count) for name, count in counts.items()}
+        counters["rejections_total"] = float(sum(self._rejections.counts.values()))
+        return counters
 
     # --- every tick ------------------------------------------------------------------------------
 
@@ -212,7 +225,7 @@ class Vagus:
             actions=actions(self._world),
             topology=self.topology,
             routed=self.outside.routes,
-            tier=lambda remedy: policy.tiers.tier_of(remedy, self._topology),
+            tier=lambda remedy: tier_of(remedy, self._topology),
             judge=self._judge,
             shadow=lambda: self.settings.mode is Mode.SHADOW,
             stopped=self._stopped,
@@ -221,7 +234,7 @@ class Vagus:
         )
 
     def _judge(self, request: Request) -> Ruling:
-        facts = policy.facts.gather(
+        facts = gather(
             request,
             now=self._clock.now(),
             mode=self.settings.mode,
@@ -234,10 +247,10 @@ class Vagus:
             intents=self._intents,
             overrides=self._overrides,
         )
-        return policy.gate.judge(request, facts)
+        return judge(request, facts)
 
     def _stopped(self) -> str | None:
-        return policy.stop.stop_reason(self.settings.policy.kill_switch)
+        return stop_reason(self.settings.policy.kill_switch)
 
     def _forget(self, subject: Subject) -> None:
         self._loop.call_soon_threadsafe(self.reflexes.forget, subject)

@@ -49,15 +49,15 @@ async def _run(settings: config.Settings, console: Console | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     async with Vagus.opened(settings) as vagus:
-        working = asyncio.create_task(vagus.run())
-        showing = asyncio.create_task(_show(vagus, console) if console else _print_lines(vagus))
-        waiting = asyncio.create_task(ended.wait())
-        done, _ = await asyncio.wait(
-            {working, showing, waiting}, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in (working, showing, waiting):
+        tasks: list[asyncio.Task[object]] = [
+            asyncio.create_task(vagus.run()),
+            asyncio.create_task(_show(vagus, console) if console else _print_lines(vagus)),
+            asyncio.create_task(ended.wait()),
+        ]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(working, showing, waiting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()  # raises what ended it
 

@@ -12,6 +12,8 @@ from vagus.lab.settings import HOST, LabSettings, url
 from vagus.lab.wheels import replacing
 
 DSN_VARIABLE = "VECTORS_DSN"
+API_PORT = 9190
+"""Where Vagus tells about itself when it watches this lab."""
 
 
 def stack(settings: LabSettings) -> dict[str, object]:
@@ -60,7 +62,17 @@ def stack(settings: LabSettings) -> dict[str, object]:
             }
         },
         "mode": "auto",
-    }
+        # The pace of a stack that starts within a second and is broken every half minute. On one
+        # that takes minutes to load a model, the defaults are right.
+        "policy": {"floor": "50%", "budget": "100% per 30s", "cooldown": "5s"},
+        "healing": {"hold": "2s", "timeout": "30s", "return_steps": ["50%", "100%"],
+                    "return_hold": "2s"},
+        "telemetry": {"interval": "1s", "timeout": "1s", "probe_interval": "5s",
+                      "probe_interval_suspect": "500ms"},
+        "api": {"port": API_PORT + settings.offset},
+        "state": "sqlite:///vagus.db",
+        "heartbeat": "vagus.heartbeat",
+    }  # fmt: skip
 
 
 def write(settings: LabSettings) -> None:

@@ -1,9 +1,9 @@
 """Envoy's rows as attempts. ``docs/reference/access-log.md`` says what a row holds.
 
 A row of the router's own log is about one attempt at one host. What failed is told by the response
-flags first, since the code is what the *caller* was given: a stream that broke midway has code 200.
-When the caller went away the upstream did nothing wrong, and how it would have ended is unknown, so
-such an attempt ends without a failure and is told apart by having no status.
+flags first, since a stream that broke midway has code 200 all the same. When the caller went away
+there is no flag and no time of the stream's end: the replica did nothing wrong, and how it would
+have gone on is unknown, so such an attempt ends without a failure and without a status.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ _PHASES = {
     "UpstreamEnd": Phase.ENDED,
 }
 _FLAGS = {
-    "UF": Failure.REFUSED,  # connection failure
-    "UC": Failure.RESET,  # connection terminated by the upstream
-    "UR": Failure.RESET,  # reset by the upstream
-    "UPE": Failure.TRUNCATED,  # protocol error: a body that ended before its end
+    "UF": Failure.REFUSED,  # no connection
+    "UC": Failure.RESET,  # the upstream ended the connection
+    "UR": Failure.RESET,  # the upstream reset the stream
+    "UPE": Failure.RESET,  # a body that broke off
     "UT": Failure.TIMEOUT,  # upstream request timeout
     "UMSDR": Failure.TIMEOUT,  # maximum stream duration
-    "SI": Failure.TIMEOUT,  # stream idle timeout
-    "URX": None,  # retries exhausted: said of the request, the attempts have their own rows
+    "SI": Failure.TIMEOUT,  # silent past the idle timeout
 }
-_CALLER_LEFT = frozenset({"DC", "DR", "DPE"})
+"""What is said of a whole request (retries exhausted) is not here: its attempts have rows."""
 
 
 def decoder(topology: Callable[[], Topology]) -> Callable[[Mapping[str, object]], Attempt | None]:
@@ -55,15 +54,16 @@ def attempt(row: Mapping[str, object], topology: Topology) -> Attempt | None:
     ttft = row.get("ttft_us")
     flags = str(row.get("flags") or "").split(",")
     ended = phase is Phase.ENDED
-    left = ended and not _CALLER_LEFT.isdisjoint(flags)
     code = int(_number(row.get("code"))) or None
+    failure = _failure(flags, code, ttft is not None) if ended else None
+    left = ended and failure is None and row.get("stream_us") is None
     return Attempt(
         subject=subject,
         id=f"{row.get('id')}:{row.get('attempt')}:{host}",
         phase=phase,
         at=started_at + duration,
         started_at=started_at,
-        failure=_failure(flags, code, ttft is not None) if ended and not left else None,
+        failure=failure,
         status=None if left else code,
         time_to_first_token=None if ttft is None else _number(ttft) / 1e6,
         duration=duration,

@@ -1,0 +1,115 @@
+"""Which adapters stand behind which port, chosen from the settings.
+
+Beside ``app.py`` this is the only place that knows adapters by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+
+from vagus.adapters.envoy.access_log import decoder
+from vagus.adapters.envoy.gateway import EnvoyGateway
+#STATS from vagus.adapters.envoy.stats import EnvoyStatsSource
+from vagus.adapters.openai.chat import ChatProber
+from vagus.adapters.openai.embeddings import EmbeddingsProber
+from vagus.adapters.openai.exchange import Exchanges
+from vagus.adapters.openai.health import HealthProber
+from vagus.adapters.process.supervisor import ProcessRuntime
+from vagus.clock import Clock
+from vagus.config import EnvoySettings, Kind, Settings
+from vagus.errors import ConfigError
+from vagus.model import Subject
+from vagus.ports import Gateway, Prober, Runtime, Source
+from vagus.telemetry.access_log import AccessLogSource
+from vagus.telemetry.probing import ProbeSource
+from vagus.telemetry.rejections import Rejections
+from vagus.telemetry.scrape import ScrapeSource
+from vagus.topology import Topology
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Everything that reaches the stack."""
+
+    sources: tuple[Source, ...]
+    gateway: Gateway | None
+    routes: Callable[[str], bool]
+    runtimes: Mapping[str, Runtime]
+
+
+def choose(
+    settings: Settings,
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    topology: Callable[[], Topology],
+    attention: Callable[[], frozenset[Subject]],
+    rejections: Rejections,
+) -> Outside:
+    """The adapters that ``settings`` ask for. Raises ConfigError for what can't be there."""
+    telemetry = settings.telemetry
+    sources: list[Source] = [
+        ScrapeSource(
+            topology,
+            session,
+            clock,
+            rejections,
+            interval=telemetry.interval,
+            timeout=telemetry.timeout,
+        ),
+        ProbeSource(
+            _probers(session, clock, topology),
+            topology,
+            attention,
+            clock,
+            interval=telemetry.probe_interval,
+            interval_suspect=telemetry.probe_interval_suspect,
+        ),
+    ]
+    gateway: EnvoyGateway | None = None
+    if settings.gateway is not None:
+        envoy = settings.gateway.envoy
+        _require_folder(envoy)
+        gateway = EnvoyGateway(envoy, session, clock, topology)
+        #STATS sources.append(EnvoyStatsSource(envoy, session, clock, topology, telemetry.interval))
+        if envoy.access_log is not None:
+            decode = decoder(topology)
+            sources.append(AccessLogSource(envoy.access_log, decode, clock, rejections))
+    return Outside(
+        sources=tuple(sources),
+        gateway=gateway,
+        routes=gateway.routes if gateway is not None else lambda component: False,
+        runtimes={
+            name: ProcessRuntime(component.runtime.process, session)
+            for name, component in settings.stack.items()
+            if component.runtime is not None
+        },
+    )
+
+
+def _probers(
+    session: aiohttp.ClientSession, clock: Clock, topology: Callable[[], Topology]
+) -> Mapping[Kind, Prober]:
+    exchanges = Exchanges(session, lambda subject: topology().address(subject), clock)
+
+    def model(subject: Subject) -> str | None:
+        node = topology().components.get(subject.component)
+        return node.model if node is not None else None
+
+    health = HealthProber(exchanges)
+    return {
+        Kind.MODEL_SERVER: ChatProber(exchanges, model),
+        Kind.EMBEDDING_SERVER: EmbeddingsProber(exchanges, model),
+        Kind.PIPELINE: health,
+    }
+
+
+def _require_folder(envoy: EnvoySettings) -> None:
+    if not envoy.dir.is_dir():
+        raise ConfigError(
+            "there is no such folder",
+            where=str(envoy.dir),
+            mend="start the gateway first, or correct gateway.envoy.dir",
+        )
