@@ -39,13 +39,13 @@ _READABLE = 0o644  # Envoy may run as another user
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A document of one cluster that shall be in force."""
+class _Change:
+    """A document to be put in force."""
 
     path: Path
     version: str
-    text: str | None = None  # what to write; None: the file holds it already
-    last_good: str | None = None  # what it takes the place of, if that is in force
+    text: str
+    last_good: str | None  # what it takes the place of, if that is in force
 
 
 class EnvoyGateway:
@@ -74,14 +74,15 @@ class EnvoyGateway:
     async def apply(self, traffic: Traffic, operation: str) -> None:
         async with self._one_at_a_time:
             before = await self._before(traffic)
-            awaited = {
-                component: self._wanted(component, wanted, operation, before.get(component))
+            changes = {
+                component: change
                 for component, wanted in traffic.items()
+                if (change := self._change(component, wanted, operation, before.get(component)))
             }
-            for document in awaited.values():
-                if document.text is not None:
-                    _put(document.path, document.text)
-            await self._until_in_force(awaited, before)
+            for change in changes.values():
+                _put(change.path, change.text)
+            if changes:
+                await self._until_in_force(changes, before)
 
     async def ejected(self) -> frozenset[Subject]:
         return held_out(await self._admin.hosts(), self._topology())
@@ -94,85 +95,82 @@ class EnvoyGateway:
         except SourceError:
             return {}
 
-    def _wanted(
+    def _change(
         self,
         component: str,
         wanted: tuple[Endpoint, ...],
         operation: str,
         seen: Subscription | None,
-    ) -> _Wanted:
+    ) -> _Change | None:
+        """What to write; None if the file holds it already and Envoy follows."""
         path = self._dir / endpoints.file_name(component)
         present = _text_of(path)
         version = endpoints.version_of(present) if present is not None else None
         in_force = seen.version if seen is not None else None
-        if version is not None and version == in_force:
-            if present == endpoints.render(component, wanted, version):
-                return _Wanted(path, version)
-            last_good = present
-        else:
-            last_good = None
+        followed = present if version is not None and version == in_force else None
+        if version is not None and followed == endpoints.render(component, wanted, version):
+            return None
         fresh = _unused(operation, {version, in_force})
-        return _Wanted(path, fresh, endpoints.render(component, wanted, fresh), last_good)
+        return _Change(path, fresh, endpoints.render(component, wanted, fresh), followed)
 
     async def _until_in_force(
-        self, awaited: Mapping[str, _Wanted], before: Mapping[str, Subscription]
+        self, changes: Mapping[str, _Change], before: Mapping[str, Subscription]
     ) -> None:
         deadline = self._clock.monotonic() + self._timeout
         while True:
             silence = ""
             seen: Mapping[str, Subscription] = {}
             try:
-                seen = await self._admin.subscriptions(list(awaited))
+                seen = await self._admin.subscriptions(list(changes))
             except SourceError as error:
                 silence = error.message
             missing = [
                 name
-                for name, wanted in awaited.items()
-                if name not in seen or seen[name].version != wanted.version
+                for name, change in changes.items()
+                if name not in seen or seen[name].version != change.version
             ]
             if not missing:
                 return
             for name in missing:
                 if name in seen and name in before and seen[name].refused > before[name].refused:
-                    raise _refused(name, awaited[name])
+                    raise _refused(name, changes[name])
             if self._clock.monotonic() >= deadline:
-                raise self._not_acknowledged(missing[0], awaited, seen, silence)
+                raise self._not_acknowledged(missing[0], changes[missing[0]], seen, silence)
             await self._clock.sleep(POLL)
 
     def _not_acknowledged(
         self,
         component: str,
-        awaited: Mapping[str, _Wanted],
+        change: _Change,
         seen: Mapping[str, Subscription],
         silence: str,
     ) -> NotAcknowledged:
-        wanted = awaited[component]
         if silence:
             return NotAcknowledged(
-                f"{wanted.version} is written, but {silence}", where=self._admin.address
+                f"{change.version} is written, but {silence}", where=self._admin.address
             )
         if component not in seen:
             return NotAcknowledged(
                 f"Envoy has no cluster {component!r} that takes its endpoints from a file",
                 where=self._admin.address,
-                mend=f"name the cluster {component} and let it read {wanted.path}",
+                mend=f"name the cluster {component} and let it read {change.path}",
             )
         return NotAcknowledged(
-            f"Envoy still follows {seen[component].version!r} and not {wanted.version!r} "
+            f"Envoy still follows {seen[component].version!r} and not {change.version!r} "
             f"after {self._timeout:g} s",
-            where=str(wanted.path),
+            where=str(change.path),
             mend="does its cluster read this file, and may Envoy's user read it?",
         )
 
 
-def _refused(component: str, wanted: _Wanted) -> ActionError:
+def _refused(component: str, change: _Change) -> ActionError:
     """Envoy goes on with the last good document; so that it would after a restart too, that one is
     put back into the file."""
-    if wanted.last_good is not None:
-        _put(wanted.path, wanted.last_good)
+    if change.last_good is not None:
+        _put(change.path, change.last_good)
     return ActionError(
         f"Envoy rejected the endpoints of {component} and goes on with the last good ones",
-        where=str(wanted.path),
+        where=str(change.path),
         mend="Envoy's log says what it can't accept",
     )
 

@@ -27,7 +27,7 @@ from vagus.config import ProcessRuntime as ProcessSettings
 from vagus.errors import ActionError, MalformedData, NotAcknowledged, TargetUnreachable
 from vagus.model import Endpoint, Subject
 
-ORDER_WITHIN = 20.0  # s; a process is given a second to end, and starting one takes less
+ORDER_WITHIN = 8.0  # s; a process is given a second to end, and starting one takes less
 ANSWER_WITHIN = 3.0  # s, for a question that changes nothing
 LONGEST_ANSWER = 4 * 2**20  # bytes
 LONGEST_REASON = 300  # characters of a reason that is passed on
