@@ -1,31 +1,31 @@
-"""The gateway's access log, read as it grows.
+"""The gateway's access log as evidence: attempts of callers, within a poll of being written.
 
-A log is somebody else's file: it is rotated, truncated, deleted and made anew, and read while a
-line is being written. So the reader keeps the rest of a line until its end comes, notices by inode
-and size when the file is another one, and counts what it can't read. It starts at the end of a file
-that is there: what happened before Vagus looked is history, and would be judged as if it were now.
+What a row means is the dialect of the gateway that wrote it, and is given as a function. What can't
+be understood is counted and named, once in a while with its reason, and spoils no other row. All
+rows of a poll are one batch: the loop judges a batch at once, and a busy gateway writes thousands a
+second.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from vagus.clock import Clock
 from vagus.model import Attempt
 from vagus.ports import Emit
 from vagus.telemetry.rejections import Rejected, Rejections
+from vagus.telemetry.tail import Tail
 
 POLL = 0.05  # s: half of what Envoy keeps a row back
-LONGEST_LINE = 64 * 1024  # bytes; a longer one is no row of ours
-CHUNK = 1 << 20  # bytes read at once: after a pause, a backlog comes in pieces
+UNREADABLE_PAUSE = 1.0  # s until a file that can't be read is tried again
 
 Decode = Callable[[Mapping[str, object]], Attempt | None]
-"""A row as an attempt; None for a row that speaks of no replica. Raises ValueError, TypeError or
-KeyError for a row that can't be understood."""
+"""A row as an attempt; None for a row that speaks of no replica. Raises ValueError, TypeError,
+KeyError or OverflowError for a row that can't be understood."""
+
+_GARBAGE = (ValueError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 class AccessLogSource:
@@ -38,90 +38,39 @@ class AccessLogSource:
         self._decode = decode
         self._clock = clock
         self._rejections = rejections
-        self._tail = Tail(path)
+        self._tail = Tail(path, self._lost)
 
     async def run(self, emit: Emit) -> None:
-        while True:
-            try:
-                batch = [*self._read()]
-            except OSError as error:
-                self._rejections.count(Rejected.LOG_UNREADABLE, str(self._path), str(error))
-                batch = []
-            if batch:
-                emit(batch)
-            await self._clock.sleep(POLL)
+        try:
+            while True:
+                pause = self._poll(emit)
+                await self._clock.sleep(pause)
+        finally:
+            self._tail.close()
 
-    def _read(self) -> Iterator[Attempt]:
-        for line in self._tail.lines():
-            if len(line) > LONGEST_LINE:
-                self._reject("is longer than any row")
-                continue
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise TypeError("not an object")
-                attempt = self._decode(row)
-            except (ValueError, TypeError, KeyError) as error:
-                self._reject(f"{type(error).__name__}: {error}")
-                continue
-            if attempt is not None:
-                yield attempt
+    def _poll(self, emit: Emit) -> float:
+        """One look; how long to wait for the next."""
+        try:
+            lines, more = self._tail.read()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            self._rejections.count(Rejected.LOG_UNREADABLE, str(self._path), reason)
+            self._tail.close()
+            return UNREADABLE_PAUSE
+        batch = [attempt for attempt in map(self._attempt, lines) if attempt is not None]
+        if batch:
+            emit(batch)
+        return 0.0 if more else POLL
 
-    def _reject(self, why: str) -> None:
+    def _attempt(self, line: bytes) -> Attempt | None:
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise TypeError("not an object")
+            return self._decode(row)
+        except _GARBAGE as error:
+            self._lost(f"{type(error).__name__}: {str(error)[:200]}")
+            return None
+
+    def _lost(self, why: str) -> None:
         self._rejections.count(Rejected.LOG_LINE, str(self._path), why)
-
-
-class Tail:
-    """Complete lines of a file as they appear, across rotation and truncation."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._inode = 0
-        self._rest = b""
-        self._first = True
-
-    def lines(self) -> Iterator[bytes]:
-        """What has come since the last call, at most ``CHUNK`` bytes of it. Raises OSError."""
-        if self._file is None and not self._open():
-            return
-        assert self._file is not None
-        data = self._file.read(CHUNK)
-        if not data and self._is_another():
-            # Whatever was written to the old file before it was rotated has been read by now.
-            self._close()
-            if not self._open():
-                return
-            data = self._file.read(CHUNK)
-        if data:
-            *complete, self._rest = (self._rest + data).split(b"\n")
-            if len(self._rest) > 2 * LONGEST_LINE:
-                complete.append(self._rest)  # told as too long, once, and not kept
-                self._rest = b""
-            yield from (line for line in complete if line.strip())
-
-    def _open(self) -> bool:
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
-            self._first = False  # when it comes, all of it is new
-            return False
-        self._inode = os.fstat(file.fileno()).st_ino
-        if self._first:
-            file.seek(0, os.SEEK_END)
-        self._first = False
-        self._file = file
-        return True
-
-    def _is_another(self) -> bool:
-        assert self._file is not None
-        try:
-            now = self._path.stat()
-        except FileNotFoundError:
-            return False  # rotated away and not made anew yet
-        return now.st_ino != self._inode or now.st_size < self._file.tell()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._rest = None, b""

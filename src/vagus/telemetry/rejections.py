@@ -32,8 +32,8 @@ class Rejected(StrEnum):
     OUT_OF_ORDER = "out_of_order"  # not newer than what is known
     # the gateway's log
     LOG_UNREADABLE = "log_unreadable"  # the file
-    LOG_LINE = "log_line"  # one line that is no row
-    LOG_LINE_TOO_LONG = "log_line_too_long"
+    LOG_LINE = "log_line"  # one line that is no row, too long, or cut off
+    GATEWAY_SILENT = "gateway_silent"  # its admin gave no statistics
     # probes
     PROBE_BROKE = "probe_broke"  # a prober raised instead of answering: a bug of ours
     # recording
