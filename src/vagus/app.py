@@ -23,7 +23,7 @@ from vagus.config import Mode, Settings
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.diagnosis.faults import FAULTS
-from vagus.errors import ActionError, VagusError
+from vagus.errors import ActionError
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
 from vagus.loop import Loop
@@ -53,7 +53,6 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
-EJECTED_EVERY = 1.0  # s between two questions to the gateway whom it keeps out by itself
 CALL_TIMEOUT = 30.0  # s that a workflow waits for the event loop; longer than any action lasts
 
 
@@ -72,7 +71,6 @@ class Vagus:
         self._overrides = Overrides(database)
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
-        self._ejected: frozenset[Subject] = frozenset()
         self._attention: frozenset[Subject] = frozenset()
         self._senses_report = SensesReport(trusted=True)
         self._started: set[str] = set()
@@ -132,9 +130,7 @@ class Vagus:
             yield vagus
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.loop.run())
-            group.create_task(self._ask_gateway())
+        await self.loop.run()
 
     def topology(self) -> Topology:
         """The stack as it stands now."""
@@ -152,7 +148,7 @@ class Vagus:
                 in_force(self._overrides.all(), now),
                 self.reflexes.open_findings(),
                 self.reflexes.suspects(),
-                self._ejected,
+                self.outside.ejected(),
                 self.store.vitals(),
             ),
             incidents=tuple(self._incidents.active()),
@@ -194,15 +190,6 @@ class Vagus:
         except ActionError as error:
             log.warning("gateway.not_reconciled", error=str(error))
 
-    async def _ask_gateway(self) -> None:
-        """Keep whom the gateway holds out of traffic by itself: it counts against our floor."""
-        while self.outside.gateway is not None:
-            try:
-                self._ejected = await self.outside.gateway.ejected()
-            except VagusError as error:
-                log.warning("gateway.unreachable", error=str(error))
-            await self._clock.sleep(EJECTED_EVERY)
-
     # --- what healing works with -----------------------------------------------------------------
 
     async def _ensure_healing(self, incident: Incident) -> None:
@@ -241,7 +228,7 @@ class Vagus:
             policy=self.settings.policy,
             stopped=self._stopped(),
             senses=self._senses_report,
-            ejected=self._ejected,
+            ejected=self.outside.ejected(),
             topology=self._topology,
             incidents=self._incidents,
             intents=self._intents,

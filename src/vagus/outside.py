@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
 from vagus.adapters.envoy.access_log import decoder
 from vagus.adapters.envoy.gateway import EnvoyGateway
-#STATS from vagus.adapters.envoy.stats import EnvoyStatsSource
+from vagus.adapters.envoy.stats import EnvoyStatsSource
 from vagus.adapters.openai.chat import ChatProber
 from vagus.adapters.openai.embeddings import EmbeddingsProber
 from vagus.adapters.openai.exchange import Exchanges
@@ -25,7 +26,7 @@ from vagus.model import Subject
 from vagus.ports import Gateway, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.probing import ProbeSource
-from vagus.telemetry.rejections import Rejections
+from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.scrape import ScrapeSource
 from vagus.topology import Topology
 
@@ -37,6 +38,7 @@ class Outside:
     sources: tuple[Source, ...]
     gateway: Gateway | None
     routes: Callable[[str], bool]
+    ejected: Callable[[], frozenset[Subject]]  # whom the data plane itself keeps out of traffic
     runtimes: Mapping[str, Runtime]
 
 
@@ -69,11 +71,20 @@ def choose(
         ),
     ]
     gateway: EnvoyGateway | None = None
+    stats: EnvoyStatsSource | None = None
     if settings.gateway is not None:
         envoy = settings.gateway.envoy
         _require_folder(envoy)
         gateway = EnvoyGateway(envoy, session, clock, topology)
-        #STATS sources.append(EnvoyStatsSource(envoy, session, clock, topology, telemetry.interval))
+        stats = EnvoyStatsSource(
+            envoy,
+            session,
+            clock,
+            topology,
+            partial(rejections.count, Rejected.GATEWAY_SILENT),
+            interval=telemetry.interval,
+        )
+        sources.append(stats)
         if envoy.access_log is not None:
             decode = decoder(topology)
             sources.append(AccessLogSource(envoy.access_log, decode, clock, rejections))
@@ -81,6 +92,7 @@ def choose(
         sources=tuple(sources),
         gateway=gateway,
         routes=gateway.routes if gateway is not None else lambda component: False,
+        ejected=lambda: stats.ejected if stats is not None else frozenset(),
         runtimes={
             name: ProcessRuntime(component.runtime.process, session)
             for name, component in settings.stack.items()
