@@ -16,10 +16,10 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
 
 _NUMBER = r"\d{1,12}(?:\.\d{1,12})?"
-_DURATION = re.compile(rf"\s*({_NUMBER})\s*(ms|s|m|h|d|w)\s*", re.ASCII)
-_SHARE = re.compile(rf"\s*({_NUMBER})\s*%\s*", re.ASCII)
-_BUDGET = re.compile(r"\s*(\S+)\s+per\s+(\S+)\s*")
-_ALARMS = re.compile(r"\s*(\d{1,9})\s+per\s+(hour|day|week|month)\s*", re.ASCII)
+_DURATION = re.compile(rf"^\s*({_NUMBER})\s*(ms|s|m|h|d|w)\s*$", re.ASCII)
+_SHARE = re.compile(rf"^\s*({_NUMBER})\s*%\s*$", re.ASCII)
+_BUDGET = re.compile(r"^\s*(\S+)\s+per\s+(\S+)\s*$")
+_ALARMS = re.compile(r"^\s*(\d{1,9})\s+per\s+(hour|day|week|month)\s*$", re.ASCII)
 
 
 class Rate(BaseModel):
@@ -68,15 +68,25 @@ def _budget(value: object) -> object:
     return {"count": _share(found[1]), "period": _duration(found[2])}
 
 
-Duration = Annotated[
-    float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["3s", "10m"]})
-]
-Share = Annotated[
-    float, BeforeValidator(_share), WithJsonSchema({"type": "string", "examples": ["50%"]})
-]
-AlarmBudget = Annotated[
-    Rate, BeforeValidator(_alarms), WithJsonSchema({"type": "string", "examples": ["1 per week"]})
-]
-ActionBudget = Annotated[
-    Rate, BeforeValidator(_budget), WithJsonSchema({"type": "string", "examples": ["10% per 10m"]})
-]
+def written_duration(seconds: float) -> str:
+    """``90.0`` -> ``90s``: in the largest unit that needs no fraction."""
+    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def written_share(share: float) -> str:
+    """``0.5`` -> ``50%``."""
+    return f"{share * 100:g}%"
+
+
+DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "examples": ["3s", "10m"]}
+SHARE_SCHEMA = {"type": "string", "pattern": _SHARE.pattern, "examples": ["50%"]}
+_ALARMS_SCHEMA = {"type": "string", "pattern": _ALARMS.pattern, "examples": ["1 per week"]}
+_BUDGET_SCHEMA = {"type": "string", "pattern": _BUDGET.pattern, "examples": ["10% per 10m"]}
+
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(DURATION_SCHEMA)]
+Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)]
+AlarmBudget = Annotated[Rate, BeforeValidator(_alarms), WithJsonSchema(_ALARMS_SCHEMA)]
+ActionBudget = Annotated[Rate, BeforeValidator(_budget), WithJsonSchema(_BUDGET_SCHEMA)]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,8 +26,20 @@ from pydantic import (
     model_validator,
 )
 
-from vagus._units import PERIODS, ActionBudget, AlarmBudget, Duration, Rate, Share
-from vagus._yaml import Located, load_located
+from vagus._mistakes import Misfit, first_mistake
+from vagus._units import (
+    DURATION_SCHEMA,
+    PERIODS,
+    SHARE_SCHEMA,
+    ActionBudget,
+    AlarmBudget,
+    Duration,
+    Rate,
+    Share,
+    written_duration,
+    written_share,
+)
+from vagus._yaml import load_located
 from vagus.errors import ConfigError
 
 
@@ -50,7 +62,9 @@ def _name(value: str) -> str:
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[
+    str, AfterValidator(_address), Field(json_schema_extra={"examples": ["http://127.0.0.1:8101"]})
+]
 Name = Annotated[str, AfterValidator(_name)]
 
 
@@ -71,45 +85,55 @@ class Kind(StrEnum):
 class ProcessRuntime(_Strict):
     """A process supervisor with a small HTTP API on loopback."""
 
-    supervisor: Address
-    token_file: Path | None = None
+    supervisor: Address = Field(description="where its API listens")
+    token_file: Path | None = Field(None, description="file that holds the API's bearer token")
 
 
 class RuntimeSettings(_Strict):
     """Who can start and stop the replicas of a component."""
 
-    process: ProcessRuntime
+    process: ProcessRuntime = Field(description="they are processes under a supervisor")
 
 
 class Component(_Strict):
-    kind: Kind
-    engine: str = "generic"
-    replicas: dict[Name, Address] = Field(default_factory=dict)
-    runtime: RuntimeSettings | None = None
-    depends_on: tuple[Name, ...] = ()
-    metrics_path: str = "/metrics"
+    """One service of the stack."""
+
+    kind: Kind = Field(description="what it is for; decides how it is probed")
+    engine: str = Field("generic", description="what it runs; decides how its metrics are read")
+    replicas: dict[Name, Address] = Field(
+        default_factory=dict, description="its running instances; the name is the identity"
+    )
+    runtime: RuntimeSettings | None = Field(
+        None, description="who can restart them; without it only traffic is moved"
+    )
+    depends_on: tuple[Name, ...] = Field((), description="components that it calls")
+    metrics_path: str = Field("/metrics", description="where its Prometheus metrics are")
     model: str | None = Field(None, description="model name that probes ask for")
     dsn_env: str | None = Field(None, description="environment variable that holds the DSN")
-    collections: tuple[str, ...] = ()
+    collections: tuple[str, ...] = Field((), description="tables or collections that are queried")
 
 
 class EnvoySettings(_Strict):
     """Envoy, steered by the endpoint files that Vagus renames into ``dir``."""
 
-    admin: Address
-    dir: Path
-    access_log: Path | None = None
+    admin: Address = Field(description="its admin interface; statistics are read from it")
+    dir: Path = Field(description="folder of its endpoint files: Vagus is their only writer")
+    access_log: Path | None = Field(None, description="its JSON access log, which is followed")
 
 
 class GatewaySettings(_Strict):
-    envoy: EnvoySettings
+    """The data plane that callers' requests pass."""
+
+    envoy: EnvoySettings = Field(description="it is Envoy")
 
 
 class Objective(_Strict):
-    subject: Name
-    signal: str
-    at_most: Share
-    over: Duration
+    """What callers are promised."""
+
+    subject: Name = Field(description="the component they call")
+    signal: str = Field(description="what is counted, such as `errors`")
+    at_most: Share = Field(description="share of the requests that may be so")
+    over: Duration = Field(description="the window in which they are counted")
 
 
 class Mode(StrEnum):
@@ -120,9 +144,12 @@ class Mode(StrEnum):
 
 
 class PolicySettings(_Strict):
+    """What holds for every action."""
+
     floor: Share = Field(0.5, description="share of a component's capacity that stays in traffic")
     budget: ActionBudget = Field(
         default_factory=lambda: Rate(count=0.1, period=600.0),
+        json_schema_extra={"default": "10% per 10m"},
         description="share of a component's replicas that may be acted upon in a time; "
         "at least one replica always may",
     )
@@ -130,7 +157,7 @@ class PolicySettings(_Strict):
     kill_switch: Path = Field(
         Path("vagus.stop"), description="while this file exists nothing is acted upon"
     )
-    production: bool = False
+    production: bool = Field(False, description="people depend on this stack")
 
 
 class HealingSettings(_Strict):
@@ -138,7 +165,9 @@ class HealingSettings(_Strict):
 
     hold: Duration = Field(5.0, description="how long the evidence of health must hold")
     timeout: Duration = Field(60.0, description="until a treatment counts as unchanged")
-    return_steps: tuple[Share, ...] = (0.25, 1.0)
+    return_steps: tuple[Share, ...] = Field(
+        (0.25, 1.0), description="shares of its traffic that are given back one after the other"
+    )
     return_hold: Duration = Field(5.0, description="watching callers at each step of the return")
     containment: Duration = Field(3600.0, description="an override expires after this")
 
@@ -152,6 +181,8 @@ class HealingSettings(_Strict):
 
 
 class TelemetrySettings(_Strict):
+    """How often the stack is looked at."""
+
     interval: Duration = Field(1.0, description="between two scrapes of a target: the grid")
     timeout: Duration = Field(2.0, description="until a silent target counts as missing")
     probe_interval: Duration = Field(10.0, description="between two probes of a healthy replica")
@@ -162,56 +193,63 @@ class TelemetrySettings(_Strict):
 class ApiSettings(_Strict):
     """Where Vagus serves its own ``/metrics`` and ``/healthz``."""
 
-    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 9190
-
-
-class _Misfit(ValueError):
-    """Two parts that are right by themselves and don't go together; ``path`` leads to the second.
-
-    Pydantic gives a validator of the whole no way to name the part, so the error carries it.
-    """
-
-    def __init__(self, message: str, *path: str) -> None:
-        super().__init__(message)
-        self.path = path
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
+        "127.0.0.1", description="loopback only; put a proxy in front to reach it from elsewhere"
+    )
+    port: int = Field(9190, ge=0, le=65535, description="0 takes any free one")
 
 
 class Settings(_Strict):
     """All of ``vagus.yaml``."""
 
-    stack: dict[Name, Component]
-    gateway: GatewaySettings | None = None
-    objectives: tuple[Objective, ...] = ()
-    false_alarms: AlarmBudget = Field(
-        default_factory=lambda: Rate(count=1.0, period=PERIODS["week"])
+    stack: dict[Name, Component] = Field(description="the components, by name")
+    gateway: GatewaySettings | None = Field(
+        None, description="what moves traffic; without it Vagus can't keep callers off a replica"
     )
-    mode: Mode = Mode.SHADOW
-    policy: PolicySettings = Field(default_factory=PolicySettings)
-    healing: HealingSettings = Field(default_factory=HealingSettings)
-    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
-    api: ApiSettings = Field(default_factory=ApiSettings)
-    state: str = "sqlite:///vagus.db"
+    objectives: tuple[Objective, ...] = Field((), description="what callers are promised")
+    false_alarms: AlarmBudget = Field(
+        default_factory=lambda: Rate(count=1.0, period=PERIODS["week"]),
+        json_schema_extra={"default": "1 per week"},
+        description="how many false alarms are bearable, over all series together",
+    )
+    mode: Mode = Field(
+        Mode.SHADOW,
+        description="off; shadow: decide and record, touch nothing; suggest: ask before every "
+        "action; auto: act as far as the policy allows",
+    )
+    policy: PolicySettings = Field(
+        default_factory=PolicySettings, description="what holds for every action"
+    )
+    healing: HealingSettings = Field(
+        default_factory=HealingSettings, description="how patiently healing is verified"
+    )
+    telemetry: TelemetrySettings = Field(
+        default_factory=TelemetrySettings, description="how often the stack is looked at"
+    )
+    api: ApiSettings = Field(default_factory=ApiSettings, description="Vagus's own HTTP port")
+    state: str = Field(
+        "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
+    )
     heartbeat: Path | None = Field(None, description="touched every second while the loop runs")
-    notify: tuple[str, ...] = ()
+    notify: tuple[str, ...] = Field((), description="whom to tell")
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> Settings:
         if not self.stack:
-            raise _Misfit("name at least one component", "stack")
+            raise Misfit("name at least one component", "stack")
         replicas: dict[str, str] = {}
         addresses: dict[str, str] = {}
         for component, spec in self.stack.items():
             for replica, address in spec.replicas.items():
                 here = ("stack", component, "replicas", replica)
                 if replica in replicas:
-                    raise _Misfit(
+                    raise Misfit(
                         f"{replicas[replica]!r} has a replica of this name too; "
                         "the name is its identity, so give each its own",
                         *here,
                     )
                 if address in addresses:
-                    raise _Misfit(
+                    raise Misfit(
                         f"{addresses[address]!r} is at {address} too; "
                         "what is seen there has to belong to one of them",
                         *here,
@@ -220,13 +258,13 @@ class Settings(_Strict):
             for other in spec.depends_on:
                 if other not in self.stack:
                     known = ", ".join(sorted(self.stack))
-                    raise _Misfit(
+                    raise Misfit(
                         f"{other!r} is not in stack (there are: {known})",
                         *("stack", component, "depends_on"),
                     )
         for index, objective in enumerate(self.objectives):
             if objective.subject not in self.stack:
-                raise _Misfit(
+                raise Misfit(
                     f"{objective.subject!r} is not in stack", "objectives", str(index), "subject"
                 )
         return self
@@ -291,65 +329,22 @@ def parse(text: str, *, name: str = "vagus.yaml") -> Settings:
     try:
         return Settings.model_validate(document.value)
     except ValidationError as error:
-        raise _first_mistake(error, document, name) from error
+        raise first_mistake(error, Settings, document, name) from error
 
 
 def json_schema() -> dict[str, object]:
     """The JSON Schema of ``vagus.yaml``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Settings.model_json_schema(),
-    }
+    schema = Settings.model_json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        for field in part.get("properties", {}).values():
+            _write_default(field)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-_SAID = {
-    "missing": "is missing",
-    "string_type": "has to be text: put it into quotes if it looks like a number",
-    "tuple_type": "has to be a list: [...]",
-    "dict_type": "has to be a mapping: {name: ...}",
-    "model_type": "has to be a mapping: {key: ...}",
-}
-"""Pydantic's words for these are about Python, which is not what the user wrote."""
-
-
-def _first_mistake(error: ValidationError, document: Located, name: str) -> ConfigError:
-    """The one line for the user. A mistyped key comes first: what it was meant for is missing."""
-    mistakes = sorted(error.errors(), key=lambda m: m["type"] != "extra_forbidden")
-    first = mistakes[0]
-    where = [str(part) for part in first["loc"] if part != "[key]"]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, _Misfit):
-        where += cause.path
-    more = f" (and {len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
-    place = f"{name}:{document.line_of(where)}"
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(_siblings(where[:-1])) or "none"
-        text = f"unknown key {where[-1]!r} in {'.'.join(where[:-1]) or 'vagus.yaml'}"
-        return ConfigError(text + more, where=place, mend=f"known keys here: {known}")
-    said = _SAID.get(first["type"]) or str(cause or first["msg"])
-    key = ".".join(where)
-    return ConfigError(f"{key}: {said}{more}" if key else said + more, where=place)
-
-
-def _siblings(where: list[str]) -> list[str]:
-    """The keys that are known at ``where``, for an error's mend."""
-    model: type[BaseModel] = Settings
-    for part in where:
-        field = model.model_fields.get(part)
-        if field is None:
-            continue  # a name that the user chose
-        found = _model_in(field.annotation)
-        if found is None:
-            return []
-        model = found
-    return sorted(model.model_fields)
-
-
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+def _write_default(field: dict[str, Any]) -> None:
+    """Give a default in the form in which it would be written: ``50%``, not ``0.5``."""
+    default, pattern = field.get("default"), field.get("items", field).get("pattern")
+    for schema, write in ((DURATION_SCHEMA, written_duration), (SHARE_SCHEMA, written_share)):
+        if default is not None and pattern == schema["pattern"]:
+            many = isinstance(default, list)
+            field["default"] = [write(d) for d in default] if many else write(default)
