@@ -158,8 +158,8 @@ def _command_lines(command: object, words: list[str]) -> Iterator[list[str]]:
 
 
 def _benchmarks() -> Iterator[str]:
-    yield "# Benchmarks\n\nWhat the last full run of `make bench` measured: ours beside the peers,\n"
-    yield "on the same work in the same run. Each figure's name ends in its unit. Run them yourself\n"
+    yield "# Benchmarks\n\nWhat the last full run of `make bench` measured: ours beside the\n"
+    yield "peers, on the same work in the same run. Each figure's name ends in its unit. Run them\n"
     yield "with `make bench`; `make bench BENCH_ARGS=--quick` ends sooner and is less exact.\n"
     runs = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not runs:
