@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from vagus.adapters.envoy.stats import EnvoyStatsSource
+from vagus.adapters.envoy.stats import SIGNALS, EnvoyStatsSource
 from vagus.clock import ManualClock
 from vagus.config import EnvoySettings, Kind
 from vagus.model import Evidence, Scrape, Sense, Subject
+from vagus.telemetry.signals import SIGNALS as CATALOGUE
 from vagus.topology import ComponentNode, Topology
 
 CHAT_1, CHAT_2 = Subject("chat", "chat-1"), Subject("chat", "chat-2")
@@ -124,6 +125,10 @@ async def test_each_endpoint_is_read_under_the_canonical_names(bench: Bench) -> 
     ]
     await bench.clock.beat()
     assert [e.at for e in bench.told] == [1_001.0] * 2 + [1_002.0] * 2
+
+
+def test_its_names_are_in_the_catalogue() -> None:
+    assert set(SIGNALS.values()) <= set(CATALOGUE)
 
 
 async def test_whom_envoy_holds_out_is_kept(bench: Bench) -> None:
