@@ -66,6 +66,7 @@ def choose(
             topology,
             attention,
             clock,
+            rejections,
             interval=telemetry.probe_interval,
             interval_suspect=telemetry.probe_interval_suspect,
         ),

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median, median_low
 
 from vagus.model import Attempt, Evidence, Observed, Phase, Probe, Subject
 from vagus.topology import Topology
@@ -21,6 +21,10 @@ ATTEMPTS = 2048  # ended ones kept per replica: two minutes at 16 a second
 TYPICAL_OF = 8  # latest good probes of a sibling that its pace is taken from
 
 
+def failed(attempt: Attempt) -> bool:
+    return attempt.failure is not None
+
+
 @dataclass(slots=True)
 class _Seen:
     probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=PROBES))
@@ -28,31 +32,42 @@ class _Seen:
 
 
 class Memory:
-    """Implements :class:`~vagus.ports.Memory`."""
+    """Implements :class:`~vagus.ports.Memory` for every replica in ``topology()``.
 
-    def __init__(self, topology: Callable[[], Topology]) -> None:
+    ``is_bad`` says which attempts count as failed: a caller of it may know better than the gateway
+    what an answer of this kind of component looks like.
+    """
+
+    def __init__(
+        self, topology: Callable[[], Topology], is_bad: Callable[[Attempt], bool] = failed
+    ) -> None:
         self._topology = topology
+        self._is_bad = is_bad
+        self._known: Topology | None = None
         self._seen: dict[Subject, _Seen] = {}
         self._lock = threading.Lock()
 
     def observe(self, batch: Sequence[Evidence]) -> None:
+        """Remember the probes and the ended attempts of ``batch``."""
         with self._lock:
+            self._follow_topology()
             for evidence in batch:
+                seen = self._seen.get(evidence.subject)
+                if seen is None:
+                    continue
                 if isinstance(evidence, Probe):
-                    self._of(evidence.subject).probes.append(evidence)
+                    seen.probes.append(evidence)
                 elif isinstance(evidence, Attempt) and evidence.phase is Phase.ENDED:
-                    self._of(evidence.subject).attempts.append(evidence)
+                    seen.attempts.append(evidence)
 
     def observed(self, subject: Subject, since: float) -> Observed:
-        """What was seen of ``subject`` since then. An attempt counts if it *began* since: one that
-        was in flight when something was done says nothing about what came of it."""
-        with self._lock:
-            seen = self._seen.get(subject, _Seen())
-            probes = [p for p in seen.probes if p.at - p.duration >= since]
-            attempts = [a for a in seen.attempts if a.started_at >= since]
+        """What was seen of ``subject`` since then. A probe or an attempt counts if it *began*
+        since: one that was under way when something was done says nothing of what came of it."""
+        probes, attempts = self._recalled(subject)
+        probes = [p for p in probes if p.at - p.duration >= since]
+        attempts = [a for a in attempts if a.started_at >= since]
         row = _good_row(probes)
         failures = [p.failure for p in probes if p.failure is not None]
-        firsts = [p.time_to_first_token for p in row if p.time_to_first_token is not None]
         ends = [p.at for p in probes] + [a.at for a in attempts]
         return Observed(
             since=since,
@@ -61,34 +76,36 @@ class Memory:
             ok_since=row[0].at if row else None,
             probes_failed=len(failures),
             last_failure=failures[-1] if failures else None,
-            time_to_first_token=median(firsts) if firsts else None,
+            time_to_first_token=median(map(_first, row)) if row else None,
             attempts=len(attempts),
-            attempts_failed=sum(a.failure is not None for a in attempts),
+            attempts_failed=sum(map(self._is_bad, attempts)),
         )
 
     def typical_time_to_first_token(self, component: str, except_for: str) -> float | None:
-        """Median over the siblings' own medians of their latest good probes."""
-        siblings = self._topology().siblings(Subject(component, except_for))
-        with self._lock:
-            paces = [
-                median(firsts)
-                for sibling in siblings
-                if (firsts := _firsts(self._seen.get(sibling)))
-            ]
-        return median(paces) if paces else None
+        """Median over the siblings' own medians of their latest good probes, the lower of two: with
+        one slow sibling beside a good one, the good one is the measure."""
+        paces = []
+        for sibling in self._topology().siblings(Subject(component, except_for)):
+            probes, _ = self._recalled(sibling)
+            good = [_first(p) for p in probes if p.failure is None][-TYPICAL_OF:]
+            if good:
+                paces.append(median(good))
+        return median_low(paces) if paces else None
 
-    def forget_all_but(self, subjects: frozenset[Subject]) -> None:
-        """Drop replicas that are no longer there."""
+    def _recalled(self, subject: Subject) -> tuple[list[Probe], list[Attempt]]:
         with self._lock:
-            for subject in self._seen.keys() - subjects:
-                del self._seen[subject]
+            seen = self._seen.get(subject)
+            return (list(seen.probes), list(seen.attempts)) if seen is not None else ([], [])
 
-    def _of(self, subject: Subject) -> _Seen:
-        return self._seen.setdefault(subject, _Seen())
+    def _follow_topology(self) -> None:
+        topology = self._topology()
+        if topology is not self._known:
+            self._known = topology
+            self._seen = {s: self._seen.get(s) or _Seen() for s in topology.replicas()}
 
 
 def _good_row(probes: Sequence[Probe]) -> list[Probe]:
-    """The good probes since the last bad one."""
+    """The good probes since the last bad one, in order."""
     row: list[Probe] = []
     for probe in reversed(probes):
         if probe.failure is not None:
@@ -97,8 +114,7 @@ def _good_row(probes: Sequence[Probe]) -> list[Probe]:
     return row[::-1]
 
 
-def _firsts(seen: _Seen | None) -> list[float]:
-    if seen is None:
-        return []
-    good = [p.time_to_first_token for p in seen.probes if p.failure is None]
-    return [first for first in good if first is not None][-TYPICAL_OF:]
+def _first(probe: Probe) -> float:
+    """Seconds to the first of the answer; to the whole, if it came in one piece."""
+    first = probe.time_to_first_token
+    return probe.duration if first is None else first
