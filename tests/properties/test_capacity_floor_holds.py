@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete
 
@@ -50,8 +50,11 @@ MOST = 6
 REPLICA = st.integers(0, MOST - 1)
 ACTION = st.sampled_from(["eject", "drain", "weight", "restart", "replace"])
 
+ASK = st.tuples(st.just("ask"), st.lists(st.tuples(ACTION, REPLICA), min_size=1, max_size=4))
 EVENT = st.one_of(
-    st.tuples(st.just("ask"), st.lists(st.tuples(ACTION, REPLICA), min_size=1, max_size=4)),
+    ASK,
+    ASK,
+    ASK,
     st.tuples(st.just("finish"), st.booleans()),
     st.tuples(st.just("die"), REPLICA),
     st.tuples(st.just("revive"), REPLICA),
@@ -203,6 +206,20 @@ def database(tmp_path_factory: pytest.TempPathFactory, clock: ManualClock) -> It
     size=st.integers(1, MOST),
     floor=st.sampled_from([0.0, 0.34, 0.5, 0.75, 1.0]),
     events=st.lists(EVENT, min_size=1, max_size=14),
+)
+@example(size=3, floor=0.5, events=[("ask", [("eject", 0), ("eject", 1)])])
+@example(size=3, floor=0.5, events=[("ask", [("restart", 0)]), ("ask", [("eject", 1)])])
+@example(size=3, floor=0.5, events=[("plane", 0), ("ask", [("drain", 1), ("replace", 2)])])
+@example(
+    size=3,
+    floor=0.5,
+    events=[
+        ("die", 0),
+        ("ask", [("eject", 0)]),
+        ("finish", True),
+        ("revive", 0),
+        ("ask", [("eject", 1)]),
+    ],
 )
 def test_no_decision_takes_a_component_below_its_floor(
     database: Database,

@@ -166,6 +166,11 @@ def test_evidence_about_a_replica_out_of_traffic(
     assert (said.retry_after is None) == (decision is ALLOW)
 
 
+def test_what_was_seen_long_ago_does_not_move_traffic() -> None:
+    facts = some_facts(shares={C1: 0.0}, findings=(a_finding(GATEWAY, age=300.0),))
+    assert evidence(EJECT, facts).decision is DENY
+
+
 # --- capacity floor -------------------------------------------------------------------------------
 
 
@@ -271,6 +276,7 @@ def policy(places: float) -> PolicySettings:
         ("the same again takes no further place", 0.1, [done(C1, 30)], None),
         ("two of three", 0.67, [done(C2, 30)], None),
         ("two others of two places", 0.67, [done(C2, 30), done(C3, 100)], 500),
+        ("the budget was cut since", 0.1, [done(C2, 30), done(C3, 100)], 570),
         ("all", 1.0, [done(C2, 30), done(C3, 100)], None),
         ("its last treatment is what counts", 0.1, [done(C2, 500), done(C2, 30)], 570),
         ("moves of traffic don't count", 0.1, [done(C2, 30, action="eject")], None),

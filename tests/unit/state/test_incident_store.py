@@ -123,6 +123,11 @@ def test_a_new_epoch_forgets_when_to_try_again(incidents: Incidents) -> None:
     assert again.workflow_id == f"{incident.id}:2"
 
 
+def test_a_new_epoch_of_one_that_stays_escalated_forgets_it_too(incidents: Incidents) -> None:
+    escalated = incidents.update(opened(incidents), state=IncidentState.ESCALATED, retry_at=99.0)
+    assert incidents.update(escalated, new_epoch=True).retry_at is None
+
+
 def test_closing_forgets_when_to_try_again(incidents: Incidents) -> None:
     escalated = incidents.update(opened(incidents), state=IncidentState.ESCALATED, retry_at=99.0)
     assert incidents.update(escalated, state=IncidentState.RESOLVED).retry_at is None
