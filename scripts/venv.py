@@ -10,7 +10,8 @@ there, and when an earlier call was killed halfway:
   file times say nothing.
 * While pip works a marker is in place, and it goes away only when pip has succeeded. Who finds the
   marker starts from an empty environment: a package that was half written looks installed to pip.
-* A lock on the folder keeps two makes from installing at once.
+* A lock keeps two makes from installing at once. What we start inherits it, so a pip that outlived
+  a killed make is waited for.
 
 The standard library only, in syntax that an old Python can read: it has to be able to say that the
 Python is too old.
@@ -27,6 +28,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,9 +55,10 @@ def main() -> int:
 def _fill(venv: Path, name: str) -> int:
     started = time.monotonic()
     marker = venv / "installing"
-    if marker.exists() or not _of_this_python(venv):
-        _empty(venv)
+    begun = marker.exists()
     marker.touch()
+    if begun or not _of_this_python(venv):
+        _empty(venv)
     for stamp in _stamps(venv, LISTS):
         stamp.unlink(missing_ok=True)
     if not (venv / "bin" / "pip").exists() and (code := _create(venv)) != 0:
@@ -80,7 +83,12 @@ def _run_pip(command: list[str], count: int) -> int:
     """Run pip; count what it fetches on one line, and print what it said if it fails."""
     said, fetched = [], 0
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        close_fds=False,
     ) as process:
         for line in process.stdout or ():
             said.append(line)
@@ -103,7 +111,11 @@ def _create(venv: Path) -> int:
     """Make the environment in ``venv``, which may hold nothing or files of ours."""
     _say(f"making {_shown(venv)} with {sys.executable}\n")
     made = subprocess.run(
-        [sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "venv", str(venv)],
+        capture_output=True,
+        text=True,
+        check=False,
+        close_fds=False,
     )
     if made.returncode == 0:
         return 0
@@ -112,12 +124,12 @@ def _create(venv: Path) -> int:
 
 
 def _empty(venv: Path) -> None:
-    """Remove everything but the lock that we hold."""
+    """Remove everything but the lock that we hold and the marker."""
+    aside = Path(tempfile.mkdtemp(prefix="old-", dir=venv))
     for entry in venv.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != "lock":
-            entry.unlink()
+        if entry.name not in ("lock", "installing", aside.name):
+            entry.replace(aside / entry.name)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _holds(venv: Path, name: str) -> bool:
@@ -151,6 +163,7 @@ def _digest(venv: Path, name: str) -> str:
 @contextlib.contextmanager
 def _locked(venv: Path) -> Iterator[None]:
     with (venv / "lock").open("w") as lock:
+        os.set_inheritable(lock.fileno(), True)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
