@@ -55,14 +55,15 @@ def test_kill_9_loses_nothing_that_was_committed_and_keeps_nothing_that_was_not(
     """Killed again and again: within a transaction that has written much, and at any moment."""
     url = f"sqlite:///{tmp_path / 'vagus.db'}"
     said, first = [], 1
-    for kill_at in ("within", "5", "within"):
+    for most in (100, 3, 100):
         writer = start(WRITER, url, str(first))
         assert writer.stdout is not None
         try:
-            for line in writer.stdout:
-                if line.strip().isdigit():
-                    said.append(line.strip())
-                if line.strip() == kill_at or line.strip() == "within":
+            for count, line in enumerate(writer.stdout, start=1):
+                if line == "within\n":
+                    break
+                said.append(line.strip())
+                if count == most:
                     break
         finally:
             writer.kill()
@@ -160,8 +161,8 @@ def test_of_two_processes_one_ejects_and_the_other_meets_the_floor(tmp_path: Pat
         database.close()
 
 
-def test_a_writer_that_is_stopped_holds_up_nobody_for_ever(tmp_path: Path) -> None:
-    """SIGKILL of a process that holds the write lock frees it at once."""
+def test_a_killed_writer_frees_the_lock(tmp_path: Path) -> None:
+    """And nothing of what it was writing is seen."""
     url = f"sqlite:///{tmp_path / 'vagus.db'}"
     writer = start(WRITER, url, "7")
     assert writer.stdout is not None
