@@ -46,7 +46,7 @@ ACTION_TTL = 60.0  # s that a target is leased for one action; longer than any a
 RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
 PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
 MAX_FAILED_SHARE = 0.05  # of callers' requests while traffic returns
-PACE_FLOOR = 0.5  # ... and never less than this above it, in s: small numbers are noisy
+PACE_FLOOR = 1.0  # ... and never less than this above it, in s: small numbers are noisy
 
 
 class Call(Protocol):
@@ -212,7 +212,10 @@ class Steps(DBOSConfiguredInstance):
             min_probes=2 if returning else 3,
             hold=healing.return_hold if returning else healing.hold,
             timeout=healing.timeout,
-            max_time_to_first_token=usual and max(PACE * usual, usual + PACE_FLOOR),
+            # With traffic on it a replica is as slow as its queue: there detection judges its pace.
+            max_time_to_first_token=(
+                None if returning or usual is None else max(PACE * usual, usual + PACE_FLOOR)
+            ),
             max_failed_share=MAX_FAILED_SHARE,
         )
 
@@ -221,7 +224,10 @@ class Steps(DBOSConfiguredInstance):
         self, course: Course, subject: Subject, check: Check, since: float, look: int
     ) -> Verdict:
         hands, now = self._hands, self._hands.clock.now()
-        verdict = verify(check, hands.memory.observed(subject, since), acted_at=since, now=now)
+        open_findings = hands.incidents.findings(course.incident, open_only=True)
+        found = [f.sentence for f in open_findings if f.subject == subject]
+        seen = hands.memory.observed(subject, since)
+        verdict = verify(check, seen, found, acted_at=since, now=now)
         if verdict.outcome is not Outcome.INCONCLUSIVE:
             facts = {
                 "subject": str(subject),

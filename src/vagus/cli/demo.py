@@ -16,6 +16,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +37,7 @@ from vagus.narrative import narrate
 RATE = 1.0  # questions a second: what two cores answer at leisure
 STEADY_ANSWERS = 6  # good answers in a row before the first fault
 STEADY_WITHIN = 90.0  # s
+LOG_WIDTH = 160  # columns where there is no terminal to ask
 _UNTOLD = frozenset({"finding.closed"})  # true, and of no interest while something else happens
 
 
@@ -55,6 +57,8 @@ def run_demo(
         return
     faults = choose(only, everything=all_faults)
     console = Console(stderr=as_json)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     result = asyncio.run(_until_interrupted(faults, keep, mode, port_offset, console))
     if result is None:
         raise typer.Exit(130)
@@ -151,7 +155,8 @@ def _heading(console: Console, name: str, text: str) -> None:
 
 def _print(console: Console, event: Event) -> None:
     if event.event not in _UNTOLD:
-        console.print(Text("  ") + tell(Told(event.at, narrate(event.event, event.facts))))
+        line = tell(Told(event.at, narrate(event.event, event.facts)))
+        console.print(Padding(line, (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
 
 
 def _in_short(result: FaultResult) -> Text:

@@ -5,6 +5,9 @@ look is pure and short; the healing workflow repeats it between durable sleeps u
 inconclusive. Absence of evidence is never health: with too few samples the verdict stays open, and
 data that was lost to a restart of Vagus only lengthens the hold.
 
+What detection still finds outweighs good probes: it is the evidence that raised the alarm, and it
+knows better than a fixed bound what is slow on a machine that is busy just now.
+
 *Unchanged* is said by the deadline alone: a process that was just restarted refuses connections
 for a while, and that is no verdict on the treatment. *Worse* is said at once, but only of callers:
 what they suffer can't be explained by a slow start.
@@ -12,13 +15,18 @@ what they suffer can't be explained by a slow start.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vagus.model import Check, Observed, Outcome, Verdict
 
 MIN_CALLERS = 2  # one failed request of a caller is no verdict
 
 
-def judge(check: Check, seen: Observed, *, acted_at: float, now: float) -> Verdict:
-    """The verdict on ``check`` given what was ``seen`` since ``acted_at``."""
+def judge(
+    check: Check, seen: Observed, found: Sequence[str] = (), *, acted_at: float, now: float
+) -> Verdict:
+    """The verdict on ``check`` given what was ``seen`` since ``acted_at``; ``found`` are the
+    sentences of the findings on the subject that are open now."""
     numbers = {
         "probes_ok_in_a_row": float(seen.probes_ok_in_a_row),
         "probes_failed": float(seen.probes_failed),
@@ -42,17 +50,19 @@ def judge(check: Check, seen: Observed, *, acted_at: float, now: float) -> Verdi
     slow = bound is not None and ttft is not None and ttft > bound
     if ttft is not None:
         numbers["time_to_first_token_s"] = ttft
-    if enough and not slow:
+    if enough and not slow and not found:
         return verdict(
             Outcome.HEALED,
             f"{seen.probes_ok_in_a_row} probes in a row are good over {healthy_for:.1f} s",
         )
     if now - acted_at < check.timeout:
         return verdict(Outcome.INCONCLUSIVE, "not enough was seen yet")
-    return verdict(Outcome.UNCHANGED, _why_not(check, seen, slow=slow))
+    return verdict(Outcome.UNCHANGED, _why_not(check, seen, found, slow=slow))
 
 
-def _why_not(check: Check, seen: Observed, *, slow: bool) -> str:
+def _why_not(check: Check, seen: Observed, found: Sequence[str], *, slow: bool) -> str:
+    if found:
+        return f"after {check.timeout:.0f} s still: {found[0]}"
     if slow:
         return (
             f"first token after {seen.time_to_first_token:.2f} s, more than the "

@@ -57,6 +57,15 @@ def test_the_last_failure_is_named_when_time_runs_out() -> None:
     assert "refused" in judge(CHECK, seen, acted_at=100.0, now=170.0).sentence
 
 
+def test_what_detection_still_finds_outweighs_good_probes() -> None:
+    seen = good(9, 101.0)
+    verdict = judge(CHECK, seen, ["chat-1 trickles"], acted_at=100.0, now=110.0)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    verdict = judge(CHECK, seen, ["chat-1 trickles"], acted_at=100.0, now=170.0)
+    assert verdict.outcome is Outcome.UNCHANGED
+    assert "chat-1 trickles" in verdict.sentence
+
+
 def test_callers_that_fail_are_worse_at_once_even_with_good_probes() -> None:
     seen = good(9, 101.0, attempts=20, attempts_failed=2)
     assert look(seen, elapsed=8.0) is Outcome.WORSE
