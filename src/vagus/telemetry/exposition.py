@@ -1,170 +1,227 @@
 """Prometheus's text format, fast.
 
-A target tells the same series at every scrape, so nearly every line begins as it did last time and
-ends in another number. The parser remembers each beginning (name and labels) and where it belongs;
-then a line costs one search for its last space, one look-up and one conversion. A line that is not
-known, has a timestamp or an exemplar goes through the full parser, once if it can be remembered.
+A target tells the same series in the same order at every scrape: nothing but the numbers differs.
+So the parser remembers how each line begins (name and labels) and which series that is, and from
+the second time on a line costs taking its beginning away and converting the rest, both in C for all
+lines at once. When the layout has changed, lines are looked up one by one by their beginning; a
+line that is new, or carries a timestamp or an exemplar in an unusual place, goes through the full
+parser (:mod:`vagus.telemetry.sample_line`).
 
-Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (text 0.0.4) and OpenMetrics
-1.0. Metadata lines (``# HELP``, ``# TYPE``) are passed over: what a number means is said by the
-dialect. Values are float64; a line that can't be read is counted and named, and spoils no other.
+That a known beginning is enough is no guess: a beginning is kept only if the full parser has found
+that the value follows it, and reading goes from left to right, so whatever comes after it can't
+change what it meant.
+
+Lines of metadata are passed over: what a number means is said by the dialect. What the target may
+cost is bounded: series, remembered beginnings, and lines that are read in full.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vagus.errors import MalformedData
+from vagus.telemetry.sample_line import Series, number, read_sample, read_value
 
-MAX_SERIES = 20_000  # kept per target; what comes beyond is counted, never kept
+MAX_SERIES = 20_000  # of one target; the rest is counted, not kept
 
-Labels = tuple[tuple[str, str], ...]
-
-_NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(,|(?=\}))')
-_ESCAPE = re.compile(rb"\\(.)")
-_ESCAPED = {b"n": b"\n", b"\\": b"\\", b'"': b'"'}
-_HASH = ord("#")
-_METADATA = -1  # in place of a series' id: a line to pass over
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A name with its labels, sorted."""
-
-    name: str
-    labels: Labels = ()
+_DROPPED = -1  # in the place of an id: known, and not kept
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One exposition: ``values[i]`` belongs to ``series[ids[i]]`` of the parser. Shapes (n,)."""
+    """One exposition: ``values[i]`` belongs to ``Parser.series[ids[i]]``. Shapes (n,).
+
+    ``ids`` is the same object for as long as the layout of the exposition is the same.
+    """
 
     ids: NDArray[np.int64]
     values: NDArray[np.float64]
 
 
-@dataclass
-class Parser:
-    """Parses one target's expositions; one parser per target, since it remembers its lines."""
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where in an exposition the samples are, how they begin, and what the other lines are."""
 
-    max_series: int = MAX_SERIES
-    series: list[Series] = field(default_factory=list)
-    rejected: int = 0  # lines that could not be read, so far
-    dropped: int = 0  # samples of series beyond the limit, so far
-    last_rejection: str = ""
-    _known: dict[bytes, int] = field(default_factory=dict)  # beginning of a line -> id
-    _ids: dict[Series, int] = field(default_factory=dict)
+    lines: int
+    samples: Callable[[Sequence[str]], tuple[str, ...]]
+    prefixes: tuple[str, ...]
+    ids: NDArray[np.int64]
+    others: Callable[[Sequence[str]], tuple[str, ...]]
+    metadata: tuple[str, ...]
+
+    def read(self, lines: list[str]) -> NDArray[np.float64] | None:
+        """The values, or None if this exposition has another layout."""
+        if len(lines) != self.lines or self.others(lines) != self.metadata:
+            return None
+        try:
+            # A line that begins otherwise is left whole, and then it is not a number.
+            rests = map(str.removeprefix, self.samples(lines), self.prefixes)
+            return np.array(list(map(float, rests)), dtype=np.float64)
+        except ValueError:
+            return None
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One exposition while it is read line by line."""
+
+    ids: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)  # line numbers of samples
+    metadata: list[int] = field(default_factory=list)  # and of all other lines
+    is_regular: bool = True  # every sample was taken, and ends in its value
+    dropped: int = 0
+    full_reads: int = 0
+
+
+class Parser:
+    """Parses the expositions of one target, and remembers how they look.
+
+    ``series`` only grows. When it is full of series that are no longer told, everything is
+    forgotten and ``epoch`` counts up, so that a target whose labels change for ever is bounded.
+    """
+
+    def __init__(self, max_series: int = MAX_SERIES) -> None:
+        self.series: list[Series] = []
+        self.epoch = 0
+        self.rejected = 0  # lines that can't be read, so far
+        self.dropped = 0  # samples beyond the limit, or of a series that came twice, so far
+        self.last_rejection = ""
+        self._max_series = max_series
+        self._id_of: dict[Series, int] = {}
+        self._known: dict[str, int] = {}  # how a line begins -> id
+        self._layout: _Layout | None = None
 
     def parse(self, payload: bytes) -> Samples:
-        """Raises MalformedData for what is no exposition at all (HTML, binary)."""
-        refuse_what_is_no_text(payload)
-        known = self._known
-        ids: list[int] = []
-        texts: list[bytes] = []
-        for line in payload.split(b"\n"):
-            cut = line.rfind(b" ")
-            found = known.get(line[:cut])
-            if found is None:
-                self._read_anew(line, ids, texts)
-            elif found >= 0:
-                ids.append(found)
-                texts.append(line[cut + 1 :])
-        return Samples(np.array(ids, dtype=np.int64), self._numbers(ids, texts))
+        """Raises MalformedData for what is no exposition at all: HTML, binary, nothing."""
+        lines = _text(payload).split("\n")
+        if self._layout is not None:
+            values = self._layout.read(lines)
+            if values is not None:
+                return Samples(self._layout.ids, values)
+            self._layout = None
+        reading = self._read(lines)
+        if reading.dropped and 2 * len(reading.ids) <= self._max_series:
+            self._forget()
+            reading = self._read(lines)
+        if not reading.ids:
+            raise MalformedData(f"none of its {len(lines)} lines is a sample: {lines[0][:60]!r}")
+        return self._samples(lines, reading)
 
-    def _numbers(self, ids: list[int], texts: list[bytes]) -> NDArray[np.float64]:
-        try:
-            return np.array(list(map(float, texts)), dtype=np.float64)
-        except ValueError:
-            values = []
-            for at in range(len(texts) - 1, -1, -1):
-                try:
-                    values.append(float(texts[at]))
-                except ValueError:
-                    self._reject(texts[at])
-                    del ids[at]
-            return np.array(values[::-1], dtype=np.float64)
+    def _read(self, lines: list[str]) -> _Reading:
+        reading = _Reading()
+        rejected = 0
+        last = lines.pop()
+        if last and last[0] != "#":
+            rejected = self._reject("cut off: its last line has no end")
+        for place, line in enumerate(lines):
+            if not line or line[0] == "#" or line.isspace():
+                reading.metadata.append(place)
+                continue
+            try:
+                self._take(line, place, reading)
+            except ValueError as error:
+                rejected = self._reject(f"{error}: {line[:80]!r}")
+        lines.append(last)
+        reading.is_regular &= not (rejected or reading.dropped)
+        self.dropped += reading.dropped
+        return reading
 
-    def _read_anew(self, line: bytes, ids: list[int], texts: list[bytes]) -> None:
-        stripped = line.strip()
-        if not stripped or stripped[0] == _HASH:
-            self._remember(line, _METADATA)
+    def _take(self, line: str, place: int, reading: _Reading) -> None:
+        """One sample line. Raises ValueError for what is none."""
+        cut = line.rfind(" ") + 1
+        prefix = line[:cut]
+        known = self._known.get(prefix)
+        if known is not None:
+            value = number(line[cut:])
+        else:
+            reading.is_regular = False
+            prefix, known, value = self._take_anew(line, reading)
+        if known == _DROPPED:
+            reading.dropped += 1
             return
-        try:
-            series, value, rest = split_line(stripped)
-            float(value)
-        except ValueError:
-            self._reject(stripped)
-            return
-        number = self._ids.get(series)
-        if number is None:
-            if len(self.series) >= self.max_series:
-                self.dropped += 1
-                return
-            number = self._ids[series] = len(self.series)
+        reading.ids.append(known)
+        reading.values.append(value)
+        reading.prefixes.append(prefix)
+        reading.places.append(place)
+
+    def _take_anew(self, line: str, reading: _Reading) -> tuple[str, int, float]:
+        """A line that has something behind its value, or that was never met."""
+        for end in ("} ", " "):
+            prefix = line[: line.find(end) + len(end)]
+            known = self._known.get(prefix)
+            if known is not None:
+                value, _ = read_value(line[len(prefix) :])
+                return prefix, known, value
+        if reading.full_reads >= self._max_series:
+            return "", _DROPPED, 0.0
+        reading.full_reads += 1
+        sample = read_sample(line.strip())
+        known = self._id(sample.series)
+        if len(self._known) < 2 * self._max_series:
+            self._known[sample.prefix] = known
+        return sample.prefix, known, sample.value
+
+    def _id(self, series: Series) -> int:
+        known = self._id_of.get(series)
+        if known is None:
+            if len(self.series) >= self._max_series:
+                return _DROPPED
+            known = self._id_of[series] = len(self.series)
             self.series.append(series)
-        # Only a line that ends in its value can be known by its beginning; with a timestamp, the
-        # beginning would hold the value. Two spellings of one series are two beginnings.
-        if not rest:
-            self._remember(line, number)
-        ids.append(number)
-        texts.append(value)
+        return known
 
-    def _remember(self, line: bytes, number: int) -> None:
-        cut = line.rfind(b" ")
-        if cut > 0 and len(self._known) < 4 * self.max_series:
-            self._known[line[:cut]] = number
+    def _samples(self, lines: list[str], reading: _Reading) -> Samples:
+        ids = np.array(reading.ids, dtype=np.int64)
+        values = np.array(reading.values, dtype=np.float64)
+        _, first = np.unique(ids, return_index=True)
+        if len(first) < len(ids):
+            self.dropped += len(ids) - len(first)
+            first.sort()
+            return Samples(ids[first], values[first])
+        if reading.is_regular:
+            self._layout = _Layout(
+                lines=len(lines),
+                samples=_picker(reading.places),
+                prefixes=tuple(reading.prefixes),
+                ids=ids,
+                others=_picker(reading.metadata),
+                metadata=_picker(reading.metadata)(lines),
+            )
+        return Samples(ids, values)
 
-    def _reject(self, line: bytes) -> None:
+    def _reject(self, why: str) -> int:
         self.rejected += 1
-        self.last_rejection = line[:80].decode("utf-8", "replace")
+        self.last_rejection = why
+        return 1
+
+    def _forget(self) -> None:
+        self.series, self._id_of, self._known = [], {}, {}
+        self.epoch += 1
 
 
-def refuse_what_is_no_text(payload: bytes) -> None:
-    """Raises MalformedData if ``payload`` is evidently something else."""
+def _text(payload: bytes) -> str:
     start = payload[:512].lstrip()
+    if not start:
+        raise MalformedData("the exposition is empty")
     if start[:1] == b"<":
-        raise MalformedData("answers HTML or XML instead of metrics")
-    if b"\x00" in start:
-        raise MalformedData("answers binary data instead of metrics")
+        raise MalformedData("HTML or XML instead of metrics")
+    if b"\0" in payload:
+        raise MalformedData("binary data instead of metrics")
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedData(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def split_line(line: bytes) -> tuple[Series, bytes, bytes]:
-    """A sample line -> (series, value, what follows the value: timestamp, exemplar).
-
-    Raises ValueError for a line that is not one.
-    """
-    name = _NAME.match(line)
-    if name is None:
-        raise ValueError("no metric name")
-    at = name.end()
-    labels: list[tuple[str, str]] = []
-    if line[at : at + 1] == b"{":
-        at += 1
-        while (found := _LABEL.match(line, at)) is not None:
-            labels.append((found[1].decode(), _unescaped(found[2])))
-            at = found.end()
-        at = _after_brace(line, at)
-    tokens = line[at:].split(None, 1)
-    if not tokens or (at == name.end() and line[at : at + 1] not in (b" ", b"\t")):
-        raise ValueError("no value")
-    rest = tokens[1].strip() if len(tokens) > 1 else b""
-    return Series(name[0].decode(), tuple(sorted(labels))), tokens[0], rest
-
-
-def _after_brace(line: bytes, at: int) -> int:
-    while line[at : at + 1] in (b" ", b","):
-        at += 1
-    if line[at : at + 1] != b"}":
-        raise ValueError("labels don't end")
-    return at + 1
-
-
-def _unescaped(value: bytes) -> str:
-    if b"\\" in value:
-        value = _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[0]), value)
-    return value.decode("utf-8", "replace")
+def _picker(places: list[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Takes the lines at ``places``; always a tuple, which itemgetter alone is not."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda lines: tuple(lines[place] for place in places)

@@ -1,34 +1,39 @@
 """Scraping: every replica's own metrics, on the grid.
 
-Each target has its own task, its own parser and its own rhythm with a phase of its own, so that one
-that hangs, lies or floods touches no other, and a fleet is not asked in one instant. What a target
-does wrong is evidence of its kind (refused, silent, not metrics); what it says too much of is
-counted and not kept.
+Each target has its own task, its own parser and its own phase, so that one that hangs, lies or
+floods touches no other, and a fleet is not asked in one instant. What a target does wrong is
+evidence of its kind (refused, silent, not metrics); what it says too much of is counted and not
+kept. Redirects are not followed: metrics that are elsewhere are somebody else's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 from collections.abc import Callable, Mapping
 
 import aiohttp
+import structlog
 
 from vagus.clock import Clock
-from vagus.config import Kind
 from vagus.errors import MalformedData
 from vagus.model import Failure, Scrape, Subject
 from vagus.ports import Emit
 from vagus.telemetry.dialects import Dialect, dialect_of
-from vagus.telemetry.exposition import Parser, Samples
+from vagus.telemetry.exposition import Parser
 from vagus.telemetry.rejections import Rejected, Rejections
+from vagus.telemetry.translate import Translator
 from vagus.topology import Topology
 
+log = structlog.get_logger()
+
 MAX_BYTES = 16 * 2**20  # of one exposition, unpacked; a large vLLM says 200 KB
+PARSED_ASIDE = 256 * 1024  # bytes; a longer one is parsed on a thread, so that others don't wait
 FOLLOW = 1.0  # s between two looks at which targets there are
-_SCRAPED = frozenset({Kind.MODEL_SERVER, Kind.EMBEDDING_SERVER, Kind.PIPELINE, Kind.VECTOR_STORE})
-_ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=1"
+
+_ACCEPT = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1"
+_TEXT = frozenset({"text/plain", "application/openmetrics-text", "application/octet-stream"})
+"""The last one is what a server says that says nothing."""
 
 
 class ScrapeSource:
@@ -69,102 +74,123 @@ class ScrapeSource:
 
     def _follow(self, emit: Emit) -> None:
         """Start what is new, stop what is gone; a replica at another address is a new target."""
-        wanted = dict(_targets(self._topology()))
+        wanted = _targets(self._topology())
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
-        for key, engine in wanted.items():
-            if key not in self._tasks or self._tasks[key].done():
-                self._tasks[key] = asyncio.create_task(self._keep(*key, dialect_of(engine), emit))
+        for key in wanted.keys() - self._tasks.keys():
+            target = _Target(*key, dialect_of(wanted[key]), self._rejections)
+            self._tasks[key] = asyncio.create_task(self._keep(target, emit))
 
-    async def _keep(self, subject: Subject, url: str, dialect: Dialect, emit: Emit) -> None:
-        target = _Target(subject, url, dialect)
+    async def _keep(self, target: _Target, emit: Emit) -> None:
         due = self._clock.monotonic() + self._random.random() * self._interval
         while True:
-            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
-            emit([await self._scrape(target)])
+            await self._clock.sleep(due - self._clock.monotonic())
+            try:
+                emit([await self._scrape(target)])
+            except Exception:
+                # Whatever a target does is in the scrape: this is a bug, and must not blind us.
+                log.exception("scrape.broke", target=target.url)
             # A scrape that took longer than the interval skips beats, it doesn't catch up.
-            missed = max(0.0, self._clock.monotonic() - due) // self._interval
-            due += self._interval * (1 + missed)
+            late = max(0.0, self._clock.monotonic() - due)
+            due += self._interval * (1 + late // self._interval)
 
     async def _scrape(self, target: _Target) -> Scrape:
         try:
-            async with self._session.get(
-                target.url, timeout=self._timeout, headers={"Accept": _ACCEPT}
-            ) as response:
-                if response.status != 200:
-                    return self._failed(target, Failure.SERVER_ERROR, f"HTTP {response.status}")
-                body = await _body(response)
-        except (aiohttp.ClientError, TimeoutError, OSError, MalformedData) as error:
-            return self._failed(target, failure_of(error), str(error) or type(error).__name__)
-        try:
-            values = target.read(body, self._rejections)
+            body = await self._fetch(target.url)
+            if len(body) > PARSED_ASIDE:
+                values = await asyncio.to_thread(target.read, body)
+            else:
+                values = target.read(body)
+        except _Unusable as error:
+            return self._failed(target, error.failure, error.message)
         except MalformedData as error:
             return self._failed(target, Failure.UNPARSEABLE, error.message)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return self._failed(target, failure_of(error), str(error) or type(error).__name__)
         return Scrape(target.subject, self._clock.now(), values=values)
 
+    async def _fetch(self, url: str) -> bytes:
+        """The body, unpacked, read no further than is plausible."""
+        async with self._session.get(
+            url, timeout=self._timeout, headers={"Accept": _ACCEPT}, allow_redirects=False
+        ) as response:
+            if response.status != 200:
+                server_error = response.status >= 500
+                failure = Failure.SERVER_ERROR if server_error else Failure.WRONG_TYPE
+                raise _Unusable(failure, f"HTTP {response.status}")
+            if "Content-Type" in response.headers and response.content_type not in _TEXT:
+                raise _Unusable(
+                    Failure.WRONG_TYPE, f"answers {response.content_type} instead of metrics"
+                )
+            pieces, size = [], 0
+            async for piece in response.content.iter_any():
+                size += len(piece)
+                if size > MAX_BYTES:
+                    raise MalformedData(f"longer than {MAX_BYTES >> 20} MB")
+                pieces.append(piece)
+            return b"".join(pieces)
+
     def _failed(self, target: _Target, failure: Failure, why: str) -> Scrape:
-        self._rejections.count(Rejected.SCRAPE_FAILED, target.url, why)
+        self._rejections.count(Rejected.SCRAPE_FAILED, target.url, f"{failure.value}: {why}")
         return Scrape(target.subject, self._clock.now(), failure=failure)
 
 
-class _Target:
-    """One target's address, parser and dialect, and which of its series mean what."""
+class _Unusable(MalformedData):
+    """An answer that says by its head that it is not metrics."""
 
-    def __init__(self, subject: Subject, url: str, dialect: Dialect) -> None:
+    def __init__(self, failure: Failure, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class _Target:
+    """Who is scraped where, and what is remembered of its expositions."""
+
+    def __init__(
+        self, subject: Subject, url: str, dialect: Dialect, rejections: Rejections
+    ) -> None:
         self.subject = subject
         self.url = url
-        self._dialect = dialect
+        self._rejections = rejections
         self._parser = Parser()
-        self._meaning: list[list[tuple[str, float]]] = []  # by id of series
+        self._translator = Translator(dialect, self._parser)
 
-    def read(self, body: bytes, rejections: Rejections) -> Mapping[str, float]:
-        rejected, dropped = self._parser.rejected, self._parser.dropped
-        samples = self._parser.parse(body)
-        if self._parser.rejected > rejected:
-            rejections.count(Rejected.EXPOSITION_LINE, self.url, self._parser.last_rejection)
-        if self._parser.dropped > dropped:
-            rejections.count(Rejected.TOO_MANY_SERIES, self.url, "more series than are kept")
-        return self._signals(samples)
-
-    def _signals(self, samples: Samples) -> dict[str, float]:
-        for series in self._parser.series[len(self._meaning) :]:
-            self._meaning.append(self._dialect.signals_of(series.name, dict(series.labels)))
-        values: dict[str, float] = {}
-        for number, value in zip(samples.ids.tolist(), samples.values.tolist(), strict=True):
-            for signal, scale in self._meaning[number]:
-                values[signal] = values.get(signal, 0.0) + value * scale
-        return values
+    def read(self, body: bytes) -> Mapping[str, float]:
+        """Raises MalformedData."""
+        parser = self._parser
+        rejected, dropped = parser.rejected, parser.dropped
+        try:
+            return self._translator.signals(parser.parse(body))
+        finally:
+            if more := parser.rejected - rejected:
+                self._rejections.count(
+                    Rejected.EXPOSITION_LINE, self.url, parser.last_rejection, more
+                )
+            if more := parser.dropped - dropped:
+                self._rejections.count(
+                    Rejected.TOO_MANY_SERIES, self.url, "twice the same, or beyond the limit", more
+                )
 
 
 def failure_of(error: Exception) -> Failure:
-    """An exception of an exchange, in the terms of the exchange."""
+    """An exception of an exchange over HTTP, in the terms of the exchange."""
     if isinstance(error, TimeoutError):
         return Failure.TIMEOUT
-    if isinstance(error, MalformedData | aiohttp.ClientPayloadError):
-        return Failure.UNPARSEABLE if isinstance(error, MalformedData) else Failure.TRUNCATED
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return Failure.REFUSED
+    if isinstance(error, ConnectionRefusedError | aiohttp.ClientConnectorError):
+        refused = isinstance(getattr(error, "os_error", error), ConnectionRefusedError)
+        return Failure.REFUSED if refused else Failure.RESET
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Failure.TRUNCATED
     if isinstance(error, aiohttp.ClientResponseError):
-        return Failure.UNPARSEABLE
+        return Failure.UNPARSEABLE  # it does not speak HTTP
     return Failure.RESET
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The body, unpacked. Raises MalformedData when it does not end."""
-    pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        size += len(piece)
-        if size > MAX_BYTES:
-            raise MalformedData(f"the exposition is longer than {MAX_BYTES >> 20} MB")
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-def _targets(topology: Topology) -> list[tuple[tuple[Subject, str], str]]:
-    """((who, where), engine) of everything that is scraped."""
-    return [
-        ((Subject(node.name, replica), address + node.metrics_path), node.engine)
+def _targets(topology: Topology) -> dict[tuple[Subject, str], str]:
+    """(who, where) -> engine, of everything that has metrics."""
+    return {
+        (Subject(node.name, replica), address + node.metrics_path): node.engine
         for node in topology.components.values()
-        if node.kind in _SCRAPED and node.metrics_path
+        if node.metrics_path
         for replica, address in node.replicas.items()
-    ]
+    }
