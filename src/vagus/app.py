@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
-import aiohttp
 import structlog
 
 from vagus import durable, outside
@@ -23,7 +22,7 @@ from vagus.config import Mode, Settings
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.diagnosis.faults import FAULTS
-from vagus.errors import ActionError
+from vagus.errors import VagusError
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
 from vagus.loop import Loop
@@ -60,7 +59,7 @@ class Vagus:
     """The running whole. Made by :meth:`opened`; :meth:`run` works until it is cancelled."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, database: Database, session: aiohttp.ClientSession
+        self, settings: Settings, clock: Clock, database: Database, sessions: outside.Sessions
     ) -> None:
         self.settings = settings
         self.ledger = Ledger(database)
@@ -83,7 +82,7 @@ class Vagus:
         self.store = Store(self.topology, self._rejections)
         self.history = Recorder(settings.telemetry.history, clock)
         self.outside = outside.choose(
-            settings, session, clock, self.topology, lambda: self._attention, self._rejections
+            settings, sessions, clock, self.topology, lambda: self._attention, self._rejections
         )
         self._world = World(
             clock=clock,
@@ -121,8 +120,8 @@ class Vagus:
             stack.callback(durable.claim(settings.state).close)
             database = open_database(settings.state, clock)
             stack.callback(database.close)
-            session = await stack.enter_async_context(aiohttp.ClientSession())
-            vagus = cls(settings, clock, database, session)
+            sessions = await stack.enter_async_context(outside.open_sessions())
+            vagus = cls(settings, clock, database, sessions)
             await stack.enter_async_context(serve(vagus, settings.api))
             await vagus._reconcile_traffic("start")
             durable.launch(settings.state)
@@ -187,7 +186,7 @@ class Vagus:
             return
         try:
             await reconcile(self._world, operation)
-        except ActionError as error:
+        except VagusError as error:
             log.warning("gateway.not_reconciled", error=str(error))
 
     # --- what healing works with -----------------------------------------------------------------

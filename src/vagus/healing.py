@@ -50,10 +50,14 @@ class Healer(Steps):
         plan = self.plan(course)
         if plan is None:
             return "superseded"
-        since, subject = self.now(), plan.target
-        refused = self._contain(course, plan, subject)
-        if refused is not None:
-            return self._give_up(course, plan, refused)
+        since, subject = self.now(), self.successor(course, plan.target)
+        if self.look_in(course) == "sick":
+            refused = self._contain(course, plan, subject)
+            if refused is not None:
+                return self._give_up(course, plan, refused)
+        elif not self.holds_traffic(course):
+            note = "the evidence went away, and nothing was held back"
+            return self.conclude(course, IncidentState.SUBSIDED, note)
 
         for treatment in (None, *plan.treatments):
             state, done = self.look_in(course), None

@@ -190,7 +190,11 @@ class Steps(DBOSConfiguredInstance):
             in_force = hands.call(action.confirm(order))
         except ActionError as error:
             return IntentState.FAILED, str(error)
-        return (IntentState.FAILED if in_force is False else IntentState.APPLIED), note
+        # Nobody can say whether a restart took effect: evidence will. A move of traffic that nobody
+        # acknowledged must not pass for done: callers would be thought safe.
+        if in_force is False or (in_force is None and action.moves_traffic):
+            return IntentState.FAILED, note or "it is not in force"
+        return IntentState.APPLIED, note
 
     @DBOS.step()
     def successor(self, course: Course, target: Subject) -> Subject:
@@ -199,6 +203,14 @@ class Steps(DBOSConfiguredInstance):
             if row.incident == course.incident and row.aspect is Aspect.MEMBER and row.value:
                 return row.subject
         return target
+
+    @DBOS.step()
+    def holds_traffic(self, course: Course) -> bool:
+        """Whether traffic is held back for this incident, now."""
+        return any(
+            row.incident == course.incident and row.aspect is not Aspect.MEMBER
+            for row in self._hands.overrides.all()
+        )
 
     @DBOS.step()
     def check(self, subject: Subject) -> Check:

@@ -65,6 +65,8 @@ def narrate(event: str, facts: Mapping[str, object]) -> Line:
             return Line(tone, f"{fact('subject')} {fact('outcome')}: {fact('sentence')}")
         case "resolved":
             return Line("good", f"resolved: {fact('fault')} on {fact('subject')}")
+        case "subsided":
+            return Line("info", f"{fact('subject')}: {fact('note')}")
         case "escalated":
             return Line("ask", f"a person is needed for {fact('subject')}: {fact('note')}")
         case "shadowed":

@@ -5,7 +5,8 @@ Beside ``app.py`` this is the only place that knows adapters by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ import aiohttp
 from vagus.adapters.envoy.access_log import decoder
 from vagus.adapters.envoy.gateway import EnvoyGateway
 from vagus.adapters.envoy.stats import EnvoyStatsSource
+from vagus.adapters.http import open_session
 from vagus.adapters.openai.chat import ChatProber
 from vagus.adapters.openai.embeddings import EmbeddingsProber
 from vagus.adapters.openai.exchange import Exchanges
@@ -32,6 +34,24 @@ from vagus.topology import Topology
 
 
 @dataclass(frozen=True)
+class Sessions:
+    """HTTP connections: ``kept`` open between requests, for what is read every second; ``fresh``
+    ones for probes and orders, where a connection that outlived its server would tell a lie."""
+
+    kept: aiohttp.ClientSession
+    fresh: aiohttp.ClientSession
+
+
+@asynccontextmanager
+async def open_sessions() -> AsyncIterator[Sessions]:
+    kept = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+    )
+    async with kept, open_session() as fresh:
+        yield Sessions(kept, fresh)
+
+
+@dataclass(frozen=True)
 class Outside:
     """Everything that reaches the stack."""
 
@@ -44,7 +64,7 @@ class Outside:
 
 def choose(
     settings: Settings,
-    session: aiohttp.ClientSession,
+    sessions: Sessions,
     clock: Clock,
     topology: Callable[[], Topology],
     attention: Callable[[], frozenset[Subject]],
@@ -55,14 +75,14 @@ def choose(
     sources: list[Source] = [
         ScrapeSource(
             topology,
-            session,
+            sessions.kept,
             clock,
             rejections,
             interval=telemetry.interval,
             timeout=telemetry.timeout,
         ),
         ProbeSource(
-            _probers(session, clock, topology),
+            _probers(sessions.fresh, clock, topology),
             topology,
             attention,
             clock,
@@ -76,10 +96,10 @@ def choose(
     if settings.gateway is not None:
         envoy = settings.gateway.envoy
         _require_folder(envoy)
-        gateway = EnvoyGateway(envoy, session, clock, topology)
+        gateway = EnvoyGateway(envoy, sessions.kept, clock, topology)
         stats = EnvoyStatsSource(
             envoy,
-            session,
+            sessions.kept,
             clock,
             topology,
             partial(rejections.count, Rejected.GATEWAY_SILENT),
@@ -95,7 +115,7 @@ def choose(
         routes=gateway.routes if gateway is not None else lambda component: False,
         ejected=lambda: stats.ejected if stats is not None else frozenset(),
         runtimes={
-            name: ProcessRuntime(component.runtime.process, session)
+            name: ProcessRuntime(component.runtime.process, sessions.fresh)
             for name, component in settings.stack.items()
             if component.runtime is not None
         },

@@ -143,3 +143,24 @@ def test_a_later_epoch_supersedes_the_workflow(bench: Bench) -> None:
     bench.healer.ensure(incident.id, incident.epoch)
     assert healing.DBOS.retrieve_workflow(incident.workflow_id).get_result() == "superseded"
     assert bench.done(incident) == []
+
+
+def test_an_escalated_incident_whose_evidence_went_away_gives_traffic_back(bench: Bench) -> None:
+    bench.deny["replace"] = GuardRuling("budget", Decision.DENY, "spent")
+    incident = bench.heal(bench.sicken(until=None))
+    assert incident.state is IncidentState.ESCALATED
+    bench.world.replicas_by_name["chat-2"].sick_until = None  # a person mended it
+    bench.close_findings(incident)
+    again = bench.incidents.update(incident, state=IncidentState.OPEN, new_epoch=True)
+    assert bench.heal(again).state is IncidentState.RESOLVED
+    assert bench.world.endpoint("chat-2").health == "healthy"
+    assert bench.overrides.all() == []
+
+
+def test_an_escalated_incident_that_held_nothing_back_just_ends(bench: Bench) -> None:
+    bench.deny["eject"] = GuardRuling("capacity-floor", Decision.DENY, "1 of 3 would be left", 5.0)
+    incident = bench.heal(bench.sicken())
+    bench.close_findings(incident)
+    again = bench.incidents.update(incident, state=IncidentState.OPEN, new_epoch=True)
+    assert bench.heal(again).state is IncidentState.SUBSIDED
+    assert bench.done(incident) == [("eject", IntentState.REFUSED)]
