@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from rich.console import Console
 
 from benchmarks import NAMES
-from benchmarks.report import Options, Report, Result, markdown, print_table, report
+from benchmarks.report import Options, Provenance, Report, Result, markdown, print_table
 from vagus.errors import VagusError
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,7 +50,8 @@ def _run(name: str, arguments: argparse.Namespace, console: Console) -> Report:
         only=tuple(arguments.only),
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
-    measured = report(_benchmark(name).run(options), quick=options.quick)
+    of = Provenance.now()
+    measured = Report(_benchmark(name).run(options), of, options.quick)
     print_table(measured, console)
     if arguments.json:
         arguments.json.write_text(measured.to_json(), encoding="utf-8")

@@ -40,6 +40,20 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where, when and of what something is measured; taken before, since files change meanwhile."""
+
+    date: str
+    machine: str
+    commit: str
+
+    @classmethod
+    def now(cls) -> Provenance:
+        date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return cls(date, machine(), commit())
+
+
+@dataclass(frozen=True)
 class Result:
     """What was measured. Rows share the keys in ``columns`` (key -> heading); a row may hold more
     than is shown."""
@@ -60,21 +74,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """A result with where, when and of what it was measured."""
+    """A result with its provenance."""
 
     result: Result
-    date: str
-    machine: str
-    commit: str
+    of: Provenance
     quick: bool
 
     def to_json(self) -> str:
         """The document that is compared over time."""
         document = {
             "benchmark": self.result.benchmark,
-            "date": self.date,
-            "machine": self.machine,
-            "commit": self.commit,
+            "date": self.of.date,
+            "machine": self.of.machine,
+            "commit": self.of.commit,
             "quick": self.quick,
             "rows": [dict(row) for row in self.result.rows],
             "figures": dict(self.result.figures),
@@ -96,13 +108,8 @@ class Report:
             read["notes"],
             read["nothing"],
         )
-        return cls(result, read["date"], read["machine"], read["commit"], read["quick"])
-
-
-def report(result: Result, *, quick: bool) -> Report:
-    """``result`` with this machine, this commit and now."""
-    date = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Report(result, date, machine(), commit(), quick)
+        of = Provenance(read["date"], read["machine"], read["commit"])
+        return cls(result, of, read["quick"])
 
 
 def machine() -> str:
@@ -160,7 +167,8 @@ def _is_number(result: Result, key: str) -> bool:
 def print_table(report: Report, console: Console) -> None:
     """The table, then the notes."""
     result = report.result
-    table = Table(title=f"{result.benchmark}: {report.machine}", title_justify="left")
+    title = f"{result.benchmark}{' (quick, for a look)' if report.quick else ''}"
+    table = Table(title=f"{title}: {report.of.machine}", title_justify="left")
     for key, heading in result.columns.items():
         table.add_column(heading, justify="right" if _is_number(result, key) else "left")
     for row in result.rows:
@@ -178,13 +186,13 @@ def markdown(reports: Iterable[tuple[Report, str]]) -> str:
         "edit by hand.\n"
     ]
     for report, words in reports:
-        result = report.result
+        result, of = report.result, report.of
         keys = list(result.columns)
         rule = ["---:" if _is_number(result, key) else "---" for key in keys]
         lines = [list(result.columns.values()), rule, *(_cells(result, row) for row in result.rows)]
         parts.append(
             f"## {result.benchmark}\n\n{words}\n\n"
-            f"Measured {report.date[:10]} at commit `{report.commit}` on {report.machine}.\n\n"
+            f"Measured {of.date[:10]} at commit `{of.commit}` on {of.machine}.\n\n"
             + "".join(f"| {' | '.join(line)} |\n" for line in lines)
             + "".join(f"\n- {note}" for note in result.notes)
             + ("\n" if result.notes else "")

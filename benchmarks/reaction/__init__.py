@@ -80,14 +80,12 @@ def run(options: Options) -> Result:
 
 def _asked(systems: Iterable[System], options: Options) -> list[tuple[System, str]]:
     """Fault by fault, so that systems are measured side by side in time too."""
-    return [
-        (system, fault)
-        for fault in ((QUICK_FAULT,) if options.quick else FAULTS)
-        for system in systems
-        if fault in system.faults
-        and options.wants(f"{system.key}:{fault}")
-        and not (options.quick and system.key == QUICK_LEAVES_OUT)
-    ]
+    pairs = [(s, fault) for fault in FAULTS for s in systems if fault in s.faults]
+    if options.only:
+        return [(s, fault) for s, fault in pairs if options.wants(f"{s.key}:{fault}")]
+    if options.quick:
+        return [(s, f) for s, f in pairs if f == QUICK_FAULT and s.key != QUICK_LEAVES_OUT]
+    return pairs
 
 
 async def _measure_all(
