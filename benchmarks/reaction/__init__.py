@@ -70,15 +70,15 @@ def run(options: Options) -> Result:
             notes.append(f"left out: {system.name}: {why}")
         else:
             present.append(system)
-    cases = asyncio.run(_measure_all(_asked(present, options), length, options))
-    rows = list(_rows(cases))
+    cases = asyncio.run(_measure_all(asked_of(present, options), length, options))
+    rows = list(rows_of(cases))
     late = max((case.late_ms for case in cases), default=0.0)
     if late > _LATE_MS:
         notes.append(f"the machine was busy: 1 % of requests left up to {late:.0f} ms late")
-    return Result("reaction", COLUMNS, rows, figures(rows), notes, _NEVER)
+    return Result("reaction", COLUMNS, rows, figures_of(rows), notes, _NEVER)
 
 
-def _asked(systems: Iterable[System], options: Options) -> list[tuple[System, str]]:
+def asked_of(systems: Iterable[System], options: Options) -> list[tuple[System, str]]:
     """Fault by fault, so that systems are measured side by side in time too."""
     pairs = [(s, fault) for fault in FAULTS for s in systems if fault in s.faults]
     if options.only:
@@ -110,7 +110,7 @@ async def _measure_all(
     return cases
 
 
-def _rows(cases: Sequence[Case]) -> Iterator[Row]:
+def rows_of(cases: Sequence[Case]) -> Iterator[Row]:
     """One row a fault and system: medians over its runs."""
     names = {system.key: system.name for system in SYSTEMS}
     for fault in FAULTS:
@@ -142,7 +142,7 @@ def _finite(seconds: float) -> float | None:
     return None if math.isinf(seconds) else seconds
 
 
-def figures(rows: Iterable[Row]) -> Mapping[str, float]:
+def figures_of(rows: Iterable[Row]) -> Mapping[str, float]:
     """The figures that are compared over time. A system that is never safe has no time until then:
     that figure is missing."""
     found: dict[str, float] = {}
