@@ -21,6 +21,7 @@ from vagus.clock import Clock
 
 SLOW_FACTOR = 5.0
 GIVES_UP_AFTER_S = 12.0
+_COHORTS = ("eu", "us")
 _BODY = {"model": "light", "stream": True, "messages": [{"role": "user", "content": "How?"}]}
 
 
@@ -83,9 +84,10 @@ class Load:
 
     async def send(self, count: int) -> None:
         """Send ``count`` requests, each when it is due; returns when the last one has been sent."""
-        for _ in range(count):
+        for number in range(count):
             await self._clock.sleep(self._next - self._clock.monotonic())
-            task = asyncio.create_task(self._ask(self._next))
+            cohort = _COHORTS[number % len(_COHORTS)]
+            task = asyncio.create_task(self._ask(self._next, cohort))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
             self._next += self._interval
@@ -95,14 +97,15 @@ class Load:
         while self._asking:
             await asyncio.gather(*self._asking)
 
-    async def _ask(self, intended: float) -> None:
+    async def _ask(self, intended: float, cohort: str) -> None:
+        headers = {"x-user-cluster": cohort}
         sent = self._clock.monotonic()
         first: float | None = None
         body = b""
         flaw = ""
         try:
             async with asyncio.timeout(GIVES_UP_AFTER_S):
-                async with self._session.post(self._url, json=_BODY) as response:
+                async with self._session.post(self._url, json=_BODY, headers=headers) as response:
                     async for chunk in response.content.iter_any():
                         first = self._clock.monotonic() if first is None else first
                         body += chunk
