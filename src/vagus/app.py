@@ -126,6 +126,7 @@ class Vagus:
             await vagus._reconcile_traffic("start")
             durable.launch(settings.state)
             stack.push_async_callback(asyncio.to_thread, durable.close)
+            stack.callback(vagus.history.close)
             yield vagus
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ from dbos import DBOS, DBOSConfiguredInstance
 
 from vagus.clock import Clock
 from vagus.config import Settings
+from vagus.entries import of_intent, of_ruling, of_verdict
 from vagus.errors import ActionError, Conflict, NotAcknowledged
 from vagus.model import (
     Aspect,
@@ -145,7 +146,7 @@ class Steps(DBOSConfiguredInstance):
             lambda: hands.judge(request),
             shadow=hands.shadow(),
         )
-        self._tell(course, intent.token, "decided", _facts(intent) | _ruling(intent.ruling))
+        self._tell(course, intent.token, "decided", of_intent(intent) | of_ruling(intent.ruling))
         return intent
 
     @DBOS.step()
@@ -167,7 +168,7 @@ class Steps(DBOSConfiguredInstance):
             intent = hands.intents.finish(token, state, note)
             if state is IntentState.APPLIED and intent.request.purpose is Purpose.TREAT:
                 hands.forget(target)
-        self._tell(course, token, intent.state.value, _facts(intent))
+        self._tell(course, token, intent.state.value, of_intent(intent))
         return intent
 
     def _apply(self, intent: Intent) -> tuple[IntentState, str]:
@@ -241,13 +242,8 @@ class Steps(DBOSConfiguredInstance):
         seen = hands.memory.observed(subject, since)
         verdict = verify(check, seen, found, acted_at=since, now=now)
         if verdict.outcome is not Outcome.INCONCLUSIVE:
-            facts = {
-                "subject": str(subject),
-                "outcome": verdict.outcome.value,
-                "sentence": verdict.sentence,
-                "numbers": dict(verdict.numbers),
-            }
-            self._tell(course, f"look:{since:.6f}:{look}", "verdict", facts)
+            step = f"look:{since:.6f}:{look}"
+            self._tell(course, step, "verdict", of_verdict(subject, verdict))
         return verdict
 
     @DBOS.step()
@@ -272,32 +268,3 @@ class Steps(DBOSConfiguredInstance):
 
     def _tell(self, course: Course, step: str, event: str, facts: Mapping[str, object]) -> None:
         self._hands.ledger.append(course.workflow, step, event, facts)
-
-
-def _facts(intent: Intent) -> dict[str, object]:
-    request = intent.request
-    return {
-        "action": request.remedy.action,
-        "target": str(request.remedy.target),
-        "purpose": request.purpose.value,
-        "share": request.remedy.share,
-        "tier": request.tier.name,
-        "state": intent.state.value,
-        "note": intent.note,
-    }
-
-
-def _ruling(ruling: Ruling) -> dict[str, object]:
-    return {
-        "decision": ruling.decision.name.lower(),
-        "reason": ruling.reason,
-        "guards": [
-            {
-                "guard": said.guard,
-                "decision": said.decision.name.lower(),
-                "reason": said.reason,
-                "numbers": dict(said.numbers),
-            }
-            for said in ruling.guards
-        ],
-    }

@@ -19,6 +19,7 @@ from vagus.clock import Clock
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.diagnosis.correlate import correlate
+from vagus.entries import of_finding, of_incident
 from vagus.errors import Conflict
 from vagus.model import Evidence, Finding, Incident, IncidentState
 from vagus.ports import Incidents, Ledger, Source
@@ -27,6 +28,7 @@ from vagus.topology import Topology
 log = structlog.get_logger()
 
 QUEUE_BATCHES = 4096  # a full queue drops evidence, and counts it: better blind than out of memory
+AFTERMATH = 20  # incidents that are over and may still explain what is found
 SOURCE_RESTART = 1.0  # s until a source that broke is started again
 """A source handles its targets' troubles itself; one that raises has a bug, which must not blind
 the others."""
@@ -60,6 +62,7 @@ class Loop:
         self._ensure_healing = ensure_healing
         self._on_tick = on_tick
         self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
+        self._waiting = False  # findings that correlation wants to be asked about again
         self.counts: Counter[str] = Counter()
 
     async def run(self) -> None:
@@ -113,14 +116,25 @@ class Loop:
         changes = self._reflexes.evaluate(now)
         for finding in changes:
             self._tell_finding(finding)
-        known = self._incidents.active()
-        assigned = correlate(changes, self._reflexes.open_findings(), known, self._topology(), now)
+        if not changes and not self._waiting:
+            return
+        assigned = correlate(
+            changes, self._reflexes.open_findings(), self._known_incidents(), self._topology(), now
+        )
+        self._waiting = bool(assigned.waiting)
         for incident_id, findings in assigned.joining.items():
             self._incidents.record_findings(incident_id, findings)
         for opening in assigned.opening:
             incident = self._incidents.open(opening.subject, opening.cause, opening.findings)
-            self._tell_incident(incident, [f.sentence for f in opening.findings])
+            facts = of_incident(incident, [f.sentence for f in opening.findings])
+            self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
             await self._ensure_healing(incident)
+
+    def _known_incidents(self) -> list[Incident]:
+        """The active ones, and the latest that are over: what lingers of them is no news."""
+        known = {i.id: i for i in self._incidents.recent(AFTERMATH)}
+        known |= {i.id: i for i in self._incidents.active()}
+        return list(known.values())
 
     async def reconcile(self) -> None:
         """Every open incident has its workflow; one whose evidence went away is let go."""
@@ -144,33 +158,5 @@ class Loop:
 
     def _tell_finding(self, finding: Finding) -> None:
         event = "finding.opened" if finding.closed_at is None else "finding.closed"
-        self._ledger.append(
-            "loop",
-            f"{finding.key}:{finding.opened_at:.6f}",
-            event,
-            {
-                "subject": str(finding.subject),
-                "symptom": finding.symptom.value,
-                "sense": finding.sense.value,
-                "sentence": finding.sentence,
-                "observed": finding.observed,
-                "expected": finding.expected,
-                "unit": finding.unit,
-                "samples": finding.samples,
-                "since": finding.since,
-            },
-        )
-
-    def _tell_incident(self, incident: Incident, sentences: Sequence[str]) -> None:
-        self._ledger.append(
-            incident.workflow_id,
-            "open",
-            "incident.opened",
-            {
-                "subject": str(incident.subject),
-                "fault": incident.cause.fault,
-                "confidence": incident.cause.confidence,
-                "sentence": incident.cause.sentence,
-                "findings": list(sentences),
-            },
-        )
+        step = f"{finding.key}:{finding.opened_at:.6f}"
+        self._ledger.append("loop", step, event, of_finding(finding))

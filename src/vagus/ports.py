@@ -109,6 +109,10 @@ class Incidents(Protocol):
         """Those that are not over (open, escalated, shadowed), most urgent first."""
         ...
 
+    def recent(self, limit: int) -> Sequence[Incident]:
+        """The newest ones in whatever state, newest first."""
+        ...
+
     def update(
         self,
         incident: Incident,

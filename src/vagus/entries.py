@@ -1,0 +1,76 @@
+"""Values as facts of the ledger: what an entry about each of them holds.
+
+The names are read by :mod:`vagus.narrative`, by ``vagus run --json`` and by whoever exports the
+ledger, so they change as a public format changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vagus.model import Finding, Incident, Intent, Ruling, Subject, Verdict
+
+Facts = dict[str, object]
+
+
+def of_finding(finding: Finding) -> Facts:
+    return {
+        "subject": str(finding.subject),
+        "symptom": finding.symptom.value,
+        "sense": finding.sense.value,
+        "sentence": finding.sentence,
+        "observed": finding.observed,
+        "expected": finding.expected,
+        "unit": finding.unit,
+        "samples": finding.samples,
+        "since": finding.since,
+    }
+
+
+def of_incident(incident: Incident, sentences: Sequence[str]) -> Facts:
+    """``sentences`` are those of its first findings."""
+    return {
+        "subject": str(incident.subject),
+        "fault": incident.cause.fault,
+        "confidence": incident.cause.confidence,
+        "sentence": incident.cause.sentence,
+        "findings": list(sentences),
+    }
+
+
+def of_intent(intent: Intent) -> Facts:
+    request = intent.request
+    return {
+        "action": request.remedy.action,
+        "target": str(request.remedy.target),
+        "purpose": request.purpose.value,
+        "share": request.remedy.share,
+        "tier": request.tier.name,
+        "state": intent.state.value,
+        "note": intent.note,
+    }
+
+
+def of_ruling(ruling: Ruling) -> Facts:
+    return {
+        "decision": ruling.decision.name.lower(),
+        "reason": ruling.reason,
+        "guards": [
+            {
+                "guard": said.guard,
+                "decision": said.decision.name.lower(),
+                "reason": said.reason,
+                "numbers": dict(said.numbers),
+            }
+            for said in ruling.guards
+        ],
+    }
+
+
+def of_verdict(subject: Subject, verdict: Verdict) -> Facts:
+    return {
+        "subject": str(subject),
+        "outcome": verdict.outcome.value,
+        "sentence": verdict.sentence,
+        "numbers": dict(verdict.numbers),
+    }
