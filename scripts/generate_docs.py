@@ -7,6 +7,9 @@
 | docs/reference/vagus.schema.json | the settings' types |
 | docs/reference/vagus-yaml.md | the same, for people |
 | docs/reference/cli.md | the command line's own help |
+| docs/reference/faults.md | the catalogue of faults, the playbooks, the tiers of the actions |
+| docs/reference/guards.md | the gate's guards and their docstrings |
+| docs/reference/signals.md | the catalogue of signals and the engines' dialects |
 | docs/benchmarks.md | the JSON of the last full benchmark runs, in benchmarks/results/ |
 
 With ``--check`` nothing is written; the exit code says whether a page is out of date. A test does
@@ -16,16 +19,25 @@ the same, so a setting can't be added without its line in the docs.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 
 import typer.main
+import yaml
 from typer.testing import CliRunner
 
 from vagus import config
 from vagus.cli import app
+from vagus.diagnosis.faults import FAULTS
+from vagus.policy.gate import GUARDS
+from vagus.policy.tiers import FLOORS
+from vagus.remediation import processes, rerouting
+from vagus.telemetry.dialects import dialects
+from vagus.telemetry.signals import SIGNALS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -42,6 +54,9 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "vagus.schema.json": json.dumps(schema, indent=2) + "\n",
         DOCS / "reference" / "vagus-yaml.md": _NOTE + "".join(_settings(schema)),
         DOCS / "reference" / "cli.md": _NOTE + "".join(_commands()),
+        DOCS / "reference" / "faults.md": _NOTE + "".join(_faults()),
+        DOCS / "reference" / "guards.md": _NOTE + "".join(_guards()),
+        DOCS / "reference" / "signals.md": _NOTE + "".join(_signals()),
         DOCS / "benchmarks.md": _NOTE + "".join(_benchmarks()),
     }
 
@@ -61,14 +76,20 @@ def main() -> int:
 
 # --- settings -------------------------------------------------------------------------------------
 
+_SETTINGS = """\
+# vagus.yaml
+
+Relative paths are relative to the file. An unknown key is a mistake, and so is a key that stands
+twice. Quantities are written with their unit: `500ms`, `3s`, `10m`, `2h`, `30d` for durations,
+`50%` for shares. A bare word is text, as in YAML 1.2: `off` is the word off.
+
+Editors that know JSON Schema can use [vagus.schema.json](vagus.schema.json). An example that passes
+`vagus check-config` is [examples/vagus.yaml](../../examples/vagus.yaml).
+"""
+
 
 def _settings(schema: Json) -> Iterator[str]:
-    yield "# vagus.yaml\n\n"
-    yield "Relative paths are relative to the file. An unknown key is a mistake, and so is a key\n"
-    yield "that stands twice. Quantities are written with their unit: `500ms`, `3s`, `10m`, `2h`,\n"
-    yield "`30d` for durations, `50%` for shares. Editors that know JSON Schema can use\n"
-    yield "[vagus.schema.json](vagus.schema.json). An example that passes `vagus check-config` is\n"
-    yield "[examples/vagus.yaml](../../examples/vagus.yaml).\n"
+    yield _SETTINGS
     definitions = schema["$defs"]
     assert isinstance(definitions, Mapping)
     pending: list[tuple[str, Json]] = [("", schema)]
@@ -132,12 +153,17 @@ def _default(value: Json) -> str:
 
 # --- command line ---------------------------------------------------------------------------------
 
+_COMMANDS = """\
+# The command line
+
+Exit codes: 0 done; 1 it failed, or not every fault healed; 2 a mistake in the configuration or in
+the call; 3 the state can't be used; 4 another process took over; 130 Ctrl-C. An error is one line
+on stderr: what is wrong, where, and the mend.
+"""
+
 
 def _commands() -> Iterator[str]:
-    yield "# The command line\n\n"
-    yield "Exit codes: 0 done; 1 it failed, or not every fault healed; 2 a mistake in the\n"
-    yield "configuration or in the call; 3 the state can't be used; 4 another process took over;\n"
-    yield "130 Ctrl-C. An error is one line on stderr: what is wrong, where, and the mend.\n"
+    yield _COMMANDS
     for words in _command_lines(typer.main.get_command(app), []):
         shown = " ".join(["vagus", *words])
         answer = CliRunner().invoke(
@@ -154,13 +180,105 @@ def _command_lines(command: object, words: list[str]) -> Iterator[list[str]]:
         yield from _command_lines(below[name], [*words, name])
 
 
+# --- catalogues -----------------------------------------------------------------------------------
+
+_FAULTS = """\
+# Faults, playbooks and actions
+
+## Faults
+
+In order of precedence: a fault that explains more comes first. Playbooks are data, in
+[planning/playbooks](../../src/vagus/planning/playbooks/). Traffic is taken away before anything is
+treated, and a treatment is tried only if the ones before it did not help.
+
+| fault | shown by | also explains | contain | treat, in order | return |
+|---|---|---|---|---|---|
+"""
+_ACTIONS = """\
+
+## Actions
+
+The tier says who decides: up to R2 Vagus does; R3 needs a person, R4 two; R5 is never automated. On
+a component that keeps data, whatever touches a process is R3 at least.
+
+| action | tier | |
+|---|---|---|
+"""
+_GUARDS = """\
+# The guards of the gate
+
+Every action passes the gate. All guards are asked, the strictest answer wins, and every answer goes
+into the ledger with its numbers. A guard that breaks denies.
+"""
+_SIGNALS = """\
+# Signals
+
+What Vagus keeps of each replica, under one name for all engines. Names follow OpenTelemetry's
+conventions for GenAI where there is one. `engine` in `vagus.yaml` picks the dialect that maps an
+engine's metrics onto them; an engine without one is watched by the gateway and by probes alone.
+
+| signal | unit | kind | read as | told by |
+|---|---|---|---|---|
+"""
+
+
+def _faults() -> Iterator[str]:
+    yield _FAULTS
+    folder = resources.files("vagus.planning") / "playbooks"
+    books = [yaml.safe_load(file.read_text("utf-8")) for file in folder.iterdir()]
+    by_fault = {book["fault"]: book for book in books}
+    for fault in FAULTS.values():
+        book = by_fault[fault.name]
+        also = ", ".join(symptom.value for symptom in fault.also)
+        contain, treat = ", ".join(book["contain"]), ", ".join(book["treat"])
+        shown = f"`{fault.name}` | {fault.shown_by.value} | {also}"
+        yield f"| {shown} | {contain} | {treat} | {book['return']} |\n"
+    yield _ACTIONS
+    kinds = {name.lower(): kind for name, kind in {**vars(rerouting), **vars(processes)}.items()}
+    for name, tier in FLOORS.items():
+        does = (inspect.getdoc(kinds[name]) or "").partition("\n\n")[0].replace("\n", " ")
+        yield f"| `{name}` | {tier.name} | {does} |\n"
+
+
+def _guards() -> Iterator[str]:
+    yield _GUARDS
+    for guard in GUARDS:
+        yield f"\n## {guard.__name__.replace('_', ' ')}\n\n"
+        yield (inspect.getdoc(guard) or "").replace("``", "`") + "\n"
+
+
+def _signals() -> Iterator[str]:
+    yield _SIGNALS
+    for signal in SIGNALS.values():
+        told = [
+            dialect.engine
+            for dialect in dialects().values()
+            if any(m.signal == signal.name for many in dialect.metrics.values() for m in many)
+        ]
+        by = ", ".join(sorted(told)) or (
+            "gateway" if signal.name.startswith("vagus.gateway.") else "gateway, probes"
+        )
+        kind = f"{signal.kind.value} | {signal.instrument.value}"
+        yield f"| `{signal.name}` | {signal.unit.strip('{}')} | {kind} | {by} |\n"
+    yield "\n## Dialects\n\n| engine | checked against a recording of a real server |\n|---|---|\n"
+    written = (dialect for dialect in dialects().values() if dialect.metrics)
+    for dialect in sorted(written, key=lambda d: d.engine):
+        yield f"| `{dialect.engine}` | {'yes' if dialect.verified else 'no'} |\n"
+
+
 # --- benchmarks -----------------------------------------------------------------------------------
+
+_BENCHMARKS = """\
+# Benchmarks
+
+What the last full run of `make bench` measured: ours beside the peers, on the same work in the same
+run. A figure's name ends in its unit. Run them with `make bench`; `make bench BENCH_ARGS=--quick`
+ends sooner and is less exact.
+"""
 
 
 def _benchmarks() -> Iterator[str]:
-    yield "# Benchmarks\n\nWhat the last full run of `make bench` measured: ours beside the\n"
-    yield "peers, on the same work in the same run. Each figure's name ends in its unit. Run them\n"
-    yield "with `make bench`; `make bench BENCH_ARGS=--quick` ends sooner and is less exact.\n"
+    yield _BENCHMARKS
     runs = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
     if not runs:
         yield "\nNo full run is recorded yet.\n"
