@@ -1,0 +1,188 @@
+"""The main path on real reflexes, real correlation and the real state; only evidence is made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from vagus import config
+from vagus.clock import ManualClock
+from vagus.detection.reflexes import Reflexes
+from vagus.detection.senses import Senses
+from vagus.loop import QUEUE_BATCHES, Loop
+from vagus.model import Evidence, Failure, Incident, IncidentState, Probe, Scrape, Subject
+from vagus.ports import Emit
+from vagus.state.db import open_database
+from vagus.state.incidents import Incidents
+from vagus.state.ledger import Ledger
+from vagus.topology import Topology
+
+STACK = """
+stack:
+  chat:
+    kind: model-server
+    replicas:
+      chat-1: http://127.0.0.1:9101
+      chat-2: http://127.0.0.1:9102
+      chat-3: http://127.0.0.1:9103
+"""
+CHAT_2 = Subject("chat", "chat-2")
+
+
+class Scene:
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock()
+        database = open_database(f"sqlite:///{folder / 'vagus.db'}", self.clock)
+        self.incidents = Incidents(database)
+        self.ledger = Ledger(database)
+        topology = Topology.declared(config.parse(STACK))
+        self.replicas = topology.replicas()
+        self.ensured: list[str] = []
+        self.seen: list[Evidence] = []
+        self.loop = Loop(
+            clock=self.clock,
+            interval=1.0,
+            topology=lambda: topology,
+            sources=(),
+            remember=(self.seen.extend,),
+            reflexes=Reflexes(lambda: topology),
+            senses=Senses(lambda: topology),
+            incidents=self.incidents,
+            ledger=self.ledger,
+            ensure_healing=self._ensure,
+            on_tick=lambda now: None,
+        )
+
+    async def _ensure(self, incident: Incident) -> None:
+        self.ensured.append(incident.workflow_id)
+
+    async def second(self, *, dead: Sequence[Subject] = ()) -> None:
+        """A second passes: everybody is scraped and probed; the dead refuse."""
+        self.clock.advance(1.0)
+        now = self.clock.now()
+        for replica in self.replicas:
+            failure = Failure.REFUSED if replica in dead else None
+            self.loop.sense([Scrape(replica, now, failure=failure)])
+            self.loop.sense([Probe(replica, now, failure=failure, time_to_first_token=0.1)])
+        await self.loop.detect()
+        await self.loop.reconcile()
+
+    def events(self) -> list[str]:
+        return [entry.event for entry in self.ledger.entries()]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+async def test_a_quiet_stack_has_no_incident(scene: Scene) -> None:
+    for _ in range(30):
+        await scene.second()
+    assert scene.incidents.active() == []
+    assert scene.events() == []
+    assert len(scene.seen) == 30 * 6
+
+
+async def test_a_dead_replica_becomes_one_incident_with_one_workflow(scene: Scene) -> None:
+    for _ in range(3):
+        await scene.second()
+    for _ in range(5):
+        await scene.second(dead=[CHAT_2])
+    incidents = scene.incidents.active()
+    assert [i.subject for i in incidents] == [CHAT_2]
+    assert incidents[0].cause.fault == "replica-gone"
+    assert set(scene.ensured) == {incidents[0].workflow_id}
+    assert scene.events().count("incident.opened") == 1
+    assert len(scene.incidents.findings(incidents[0].id)) >= 2
+
+
+async def test_two_dead_replicas_are_two_incidents(scene: Scene) -> None:
+    await scene.second()
+    for _ in range(4):
+        await scene.second(dead=[CHAT_2, Subject("chat", "chat-3")])
+    assert len(scene.incidents.active()) == 2
+
+
+async def test_a_workflow_that_was_never_started_is_started_by_the_next_tick(scene: Scene) -> None:
+    for _ in range(4):
+        await scene.second(dead=[CHAT_2])
+    scene.ensured.clear()  # as if the message had been lost
+    await scene.loop.reconcile()
+    assert scene.ensured == [scene.incidents.active()[0].workflow_id]
+
+
+async def escalated(scene: Scene, retry_at: float | None) -> Incident:
+    for _ in range(4):
+        await scene.second(dead=[CHAT_2])
+    incident = scene.incidents.active()[0]
+    return scene.incidents.update(incident, state=IncidentState.ESCALATED, retry_at=retry_at)
+
+
+async def test_an_escalated_incident_waits_while_the_evidence_holds(scene: Scene) -> None:
+    incident = await escalated(scene, scene.clock.now() + 60)
+    await scene.second(dead=[CHAT_2])
+    assert scene.incidents.get(incident.id).state is IncidentState.ESCALATED
+
+
+async def test_it_is_tried_again_when_its_time_has_come(scene: Scene) -> None:
+    incident = await escalated(scene, scene.clock.now() + 2)
+    for _ in range(3):
+        await scene.second(dead=[CHAT_2])
+    again = scene.incidents.get(incident.id)
+    assert (again.state, again.epoch) == (IncidentState.OPEN, incident.epoch + 1)
+    assert scene.ensured[-1] == again.workflow_id
+
+
+async def test_it_is_taken_up_again_when_the_evidence_went_away(scene: Scene) -> None:
+    incident = await escalated(scene, None)
+    for _ in range(10):
+        await scene.second()
+    again = scene.incidents.get(incident.id)
+    assert (again.state, again.epoch) == (IncidentState.OPEN, incident.epoch + 1)
+
+
+async def test_a_shadowed_incident_subsides_with_its_evidence(scene: Scene) -> None:
+    for _ in range(4):
+        await scene.second(dead=[CHAT_2])
+    incident = scene.incidents.active()[0]
+    scene.incidents.update(incident, state=IncidentState.SHADOWED)
+    for _ in range(10):
+        await scene.second()
+    assert scene.incidents.get(incident.id).state is IncidentState.SUBSIDED
+
+
+async def test_a_full_queue_drops_evidence_and_counts_it(scene: Scene) -> None:
+    probe = Probe(CHAT_2, scene.clock.now())
+    for _ in range(QUEUE_BATCHES + 3):
+        scene.loop.emit([probe])
+    assert scene.loop.counts["evidence_dropped"] == 3
+
+
+class Broken:
+    """A source with a bug."""
+
+    name = "broken"
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def run(self, emit: Emit) -> None:
+        self.runs += 1
+        raise RuntimeError("a bug")
+
+
+async def test_a_source_that_breaks_is_started_again_and_blinds_nobody(tmp_path: Path) -> None:
+    scene, broken = Scene(tmp_path), Broken()
+    scene.loop._sources = (broken,)
+    running = asyncio.create_task(scene.loop.run())
+    for _ in range(40):
+        scene.clock.advance(0.5)
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert broken.runs > 2
+    assert scene.loop.counts["source_crashes"] == broken.runs
