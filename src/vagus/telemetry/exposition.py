@@ -75,8 +75,9 @@ class _Reading:
     prefixes: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)  # line numbers of samples
     metadata: list[int] = field(default_factory=list)  # and of all other lines
-    is_regular: bool = True  # every sample was taken, and ends in its value
+    is_regular: bool = True  # every line was understood, and every sample ends in its value
     dropped: int = 0
+    rejected: int = 0
     full_reads: int = 0
 
 
@@ -110,16 +111,17 @@ class Parser:
         if reading.dropped and 2 * len(reading.ids) <= self._max_series:
             self._forget()
             reading = self._read(lines)
+        self.dropped += reading.dropped
+        self.rejected += reading.rejected
         if not reading.ids:
             raise MalformedData(f"none of its {len(lines)} lines is a sample: {lines[0][:60]!r}")
         return self._samples(lines, reading)
 
     def _read(self, lines: list[str]) -> _Reading:
         reading = _Reading()
-        rejected = 0
         last = lines.pop()
         if last and last[0] != "#":
-            rejected = self._reject("cut off: its last line has no end")
+            self._reject(reading, "cut off: its last line has no end")
         for place, line in enumerate(lines):
             if not line or line[0] == "#" or line.isspace():
                 reading.metadata.append(place)
@@ -127,10 +129,8 @@ class Parser:
             try:
                 self._take(line, place, reading)
             except ValueError as error:
-                rejected = self._reject(f"{error}: {line[:80]!r}")
+                self._reject(reading, f"{error}: {line[:80]!r}")
         lines.append(last)
-        reading.is_regular &= not (rejected or reading.dropped)
-        self.dropped += reading.dropped
         return reading
 
     def _take(self, line: str, place: int, reading: _Reading) -> None:
@@ -141,8 +141,8 @@ class Parser:
         if known is not None:
             value = number(line[cut:])
         else:
-            reading.is_regular = False
             prefix, known, value = self._take_anew(line, reading)
+            reading.is_regular &= prefix == line[:cut]
         if known == _DROPPED:
             reading.dropped += 1
             return
@@ -156,9 +156,13 @@ class Parser:
         for end in ("} ", " "):
             prefix = line[: line.find(end) + len(end)]
             known = self._known.get(prefix)
-            if known is not None:
+            if known is None:
+                continue
+            try:
                 value, _ = read_value(line[len(prefix) :])
-                return prefix, known, value
+            except ValueError:
+                continue  # labels may stand behind a space
+            return prefix, known, value
         if reading.full_reads >= self._max_series:
             return "", _DROPPED, 0.0
         reading.full_reads += 1
@@ -185,21 +189,22 @@ class Parser:
             self.dropped += len(ids) - len(first)
             first.sort()
             return Samples(ids[first], values[first])
-        if reading.is_regular:
+        if reading.is_regular and not reading.dropped:
+            metadata = [*reading.metadata, len(lines) - 1]
             self._layout = _Layout(
                 lines=len(lines),
                 samples=_picker(reading.places),
                 prefixes=tuple(reading.prefixes),
                 ids=ids,
-                others=_picker(reading.metadata),
-                metadata=_picker(reading.metadata)(lines),
+                others=_picker(metadata),
+                metadata=_picker(metadata)(lines),
             )
         return Samples(ids, values)
 
-    def _reject(self, why: str) -> int:
-        self.rejected += 1
+    def _reject(self, reading: _Reading, why: str) -> None:
+        reading.rejected += 1
+        reading.is_regular = False
         self.last_rejection = why
-        return 1
 
     def _forget(self) -> None:
         self.series, self._id_of, self._known = [], {}, {}
