@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from vagus import durable, outside
+from vagus import __version__, durable, outside
 from vagus.api.server import serve
 from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
@@ -63,6 +63,7 @@ class Vagus:
     ) -> None:
         self.settings = settings
         self.ledger = Ledger(database)
+        self.began_after = self.ledger.head().seq  # the last entry of earlier runs
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._incidents = Incidents(database)
@@ -80,7 +81,7 @@ class Vagus:
         self._rejections = Rejections(clock)
         self.memory = Memory(self.topology)
         self.store = Store(self.topology, self._rejections)
-        self.history = Recorder(settings.telemetry.history, clock)
+        self.history = Recorder(settings.telemetry.history, clock, self._rejections)
         self.outside = outside.choose(
             settings, sessions, clock, self.topology, lambda: self._attention, self._rejections
         )
@@ -124,6 +125,7 @@ class Vagus:
             vagus = cls(settings, clock, database, sessions)
             await stack.enter_async_context(serve(vagus, settings.api))
             await vagus._reconcile_traffic("start")
+            vagus._tell_start()
             durable.launch(settings.state)
             stack.push_async_callback(asyncio.to_thread, durable.close)
             stack.callback(vagus.history.close)
@@ -156,16 +158,20 @@ class Vagus:
 
     def counters(self) -> Mapping[str, float]:
         """Vagus's own counters, for ``/metrics``."""
-        counts = {**self.loop.counts, **self.history.counts}
-        counters = {f"{name}_total": float(count) for name, count in counts.items()}
-        counters["rejections_total"] = float(sum(self._rejections.counts.values()))
+        counters = {f"{name}_total": float(n) for name, n in self.loop.counts.items()}
+        for reason, count in self._rejections.counts.items():
+            counters[f"rejected_{reason.value}_total"] = float(count)
         return counters
+
+    def _tell_start(self) -> None:
+        replicas = [str(subject) for subject in self._topology.replicas()]
+        facts = {"version": __version__, "mode": self.settings.mode.value, "replicas": replicas}
+        self.ledger.append("vagus", f"start:{self._clock.now():.6f}", "started", facts)
 
     # --- every tick ------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
-        self.store.tick(now)
-        self.history.tick(now)
+        self.history.tick(self.store.tick(now))
         self._senses_report = self.senses.report(now)
         overrides = self._overrides.all()
         self._topology = present(self._declared, overrides, now)

@@ -43,6 +43,8 @@ def narrate(event: str, facts: Mapping[str, object]) -> Line:
         return "" if value is None else str(value)
 
     match event:
+        case "started":
+            return Line("info", f"vagus {fact('version')} watches, mode {fact('mode')}")
         case "finding.opened":
             return Line("bad", f"{fact('sense')}: {fact('sentence')}")
         case "finding.closed":

@@ -63,8 +63,8 @@ async def _run(settings: config.Settings, console: Console | None) -> None:
 
 
 async def _print_lines(vagus: Vagus) -> None:
-    """Each entry of the ledger as a JSON line, from the next one on."""
-    last = vagus.ledger.head().seq
+    """Each entry of the ledger as a JSON line, from this start on."""
+    last = vagus.began_after
     while True:
         for entry in vagus.ledger.entries(after=last):
             last = entry.seq

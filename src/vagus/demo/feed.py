@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,16 @@ class VagusProcess:
                 stderr=log,
             )
         self._reader = asyncio.create_task(self._read(self._process))
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "start it first"
+        self._process.send_signal(number)
 
     async def stop(self) -> None:
         process = self._process
