@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,3 +78,33 @@ def test_broken_links_are_found(tmp_path: Path, links: Callable[[Path], Iterator
     assert [error.rpartition(": ")[2] for error in errors] == ["no such file", "no such heading"]
     assert ":4: missing.md" in errors[0]
     assert ":5: other.md#no-heading" in errors[1]
+
+
+def test_the_architecture_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = ROOT / "src" / "vagus"
+    names = {f.name for f in package.glob("*.py")} | {
+        f"{f.parent.name}/" for f in package.glob("*/__init__.py")
+    }
+    assert [name for name in sorted(names - {"__init__.py"}) if f"`{name}`" not in text] == []
+
+
+def test_links_lead_somewhere() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "check_links.py"))
+    assert [error for page in script["_pages"]() for error in script["broken_links"](page)] == []
+
+
+def test_yaml_in_the_docs_that_is_a_whole_configuration_passes() -> None:
+    """Blocks that start with ``stack:`` are what people copy."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    blocks = [
+        block
+        for page in pages
+        for block in re.findall(
+            r"^```yaml\n(stack:\n.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        )
+        if "kind:" in block
+    ]
+    assert len(blocks) >= 2
+    for block in blocks:
+        config.parse(block)
