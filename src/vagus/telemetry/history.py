@@ -1,97 +1,148 @@
-"""What replay will need, recorded from the first day: evidence, as it came.
+"""What replay will need, recorded from the first day: all evidence as it came, and every tick.
 
-A segment is a file of JSON lines, gzipped, that is written under a temporary name and renamed into
-place when it is full or old, so a reader never meets half of one, and a crash loses the open
-segment and nothing before it. JSON lines and not Parquet: evidence is a few hundred rows a second
-of mixed kinds, and recording must not need a heavy dependency that half of the users don't install;
-whoever wants columns converts finished segments, which never change.
+Lines of JSON in packed segments, and not Parquet: evidence is a few hundred rows a second of mixed
+kinds in the order in which they came, which is what replay needs; a crash may cut a line but not a
+table; and recording must not ask for a heavy dependency. Whoever wants columns converts finished
+segments, which never change.
 
-Recording is a guest in the loop: a full disk or a missing permission is told and counted, and the
-loop goes on without it.
+Recording is a guest in the loop. It works on a thread of its own behind a bounded queue, so that
+neither a slow disk nor packing holds anything up; what can't be written (a full disk, no
+permission, a folder that another process records into) is counted and told, and tried again after
+a while.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-from collections import Counter
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import structlog
+from queue import Full, Queue
 
 from vagus.clock import Clock
-from vagus.model import Attempt, Evidence, Probe, Scrape
+from vagus.model import Evidence
+from vagus.telemetry.columns import Column, Series
+from vagus.telemetry.recording import Batch, Reader, batch_line, column_line, series_line
+from vagus.telemetry.rejections import Rejected, Rejections
+from vagus.telemetry.segments import Limits, Segments, read_lines
 
-log = structlog.get_logger()
-
-SEGMENT_S = 60.0  # a segment spans at most this
-RETENTION_S = 24 * 3600.0  # older segments are removed
+QUEUE = 4096  # batches and columns that may wait; more are counted as lost
+RETRY = 30.0  # s until a disk that failed is tried again
+CLOSE_TIMEOUT = 30.0  # s that the end waits for the last segment
 
 
 class Recorder:
-    """Writes segments into ``folder``; records nothing if that is None."""
+    """Records into ``folder``; nothing, if that is None. ``close`` finishes the last segment."""
 
-    def __init__(self, folder: Path | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        clock: Clock,
+        rejections: Rejections,
+        limits: Limits | None = None,
+    ) -> None:
         self._folder = folder
         self._clock = clock
-        self._rows: list[str] = []
-        self._since: float | None = None
-        self.counts: Counter[str] = Counter()
+        self._rejections = rejections
+        self._limits = limits or Limits()
+        self._queue: Queue[Batch | Column | None] = Queue(QUEUE)
+        self._thread: threading.Thread | None = None
 
     def observe(self, batch: Sequence[Evidence]) -> None:
-        if self._folder is None:
-            return
-        if self._since is None:
-            self._since = self._clock.now()
-        self._rows += [json.dumps(_row(evidence), separators=(",", ":")) for evidence in batch]
+        """Record ``batch``; never blocks."""
+        if self._folder is not None:
+            self._put(Batch(self._clock.now(), tuple(batch)), len(batch))
 
-    def tick(self, now: float) -> None:
-        """Close the segment if it is time."""
-        if self._folder is None or self._since is None or now - self._since < SEGMENT_S:
-            return
-        self.close()
+    def tick(self, column: Column) -> None:
+        """Record ``column``; never blocks."""
+        if self._folder is not None:
+            self._put(column, 1)
 
     def close(self) -> None:
-        """Put what was recorded in place."""
-        folder, rows, since = self._folder, self._rows, self._since
-        self._rows, self._since = [], None
-        if folder is None or since is None:
+        """Write what waits, and put the last segment in place."""
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"evidence-{since * 1000:.0f}.jsonl.gz"
-            fresh = folder / f".{name}"
-            fresh.write_bytes(_packed(rows))
-            fresh.replace(folder / name)
-            self._expire(folder)
-            self.counts["segments"] += 1
+            self._queue.put(None, timeout=CLOSE_TIMEOUT)
+        except Full:
+            return  # a disk that hangs must not keep the process from ending
+        thread.join(CLOSE_TIMEOUT)
+
+    def _put(self, record: Batch | Column, amount: int) -> None:
+        if self._thread is None:
+            assert self._folder is not None
+            writer = _Writer(self._folder, self._clock, self._rejections, self._limits)
+            self._thread = threading.Thread(
+                target=writer.run, args=(self._queue,), name="history", daemon=True
+            )
+            self._thread.start()
+        try:
+            self._queue.put_nowait(record)
+        except Full:
+            reason = "it comes faster than it can be written"
+            self._rejections.count(Rejected.HISTORY_LOST, str(self._folder), reason, amount)
+
+
+class _Writer:
+    """The thread's side."""
+
+    def __init__(self, folder: Path, clock: Clock, rejections: Rejections, limits: Limits) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._rejections = rejections
+        self._segments = Segments(folder, clock, limits)
+        self._series: Series | None = None  # as told in this segment
+        self._retry_at = float("-inf")
+
+    def run(self, queue: Queue[Batch | Column | None]) -> None:
+        while (record := queue.get()) is not None:
+            self._attempt(record, flush=queue.empty())
+        try:
+            self._segments.close()
         except OSError as error:
-            self.counts["segments_lost"] += 1
-            log.warning("history.not_written", folder=str(folder), error=str(error))
+            self._lost(error.strerror or type(error).__name__, 0)
 
-    def _expire(self, folder: Path) -> None:
-        oldest = (self._clock.now() - RETENTION_S) * 1000
-        for file in folder.glob("evidence-*.jsonl.gz"):
-            began = file.name.removeprefix("evidence-").removesuffix(".jsonl.gz")
-            if began.isdigit() and int(began) < oldest:
-                file.unlink(missing_ok=True)
+    def _attempt(self, record: Batch | Column, *, flush: bool) -> None:
+        amount = len(record.evidence) if isinstance(record, Batch) else 1
+        if self._clock.monotonic() < self._retry_at:
+            self._lost("waiting until the disk is tried again", amount)
+            return
+        try:
+            self._write(record)
+            if flush:
+                self._segments.flush()
+        except OSError as error:
+            self._retry_at = self._clock.monotonic() + RETRY
+            self._segments.abandon()
+            self._lost(error.strerror or type(error).__name__, amount)
+
+    def _write(self, record: Batch | Column) -> None:
+        if self._segments.is_open and self._segments.is_full:
+            self._segments.finish()
+        if not self._segments.is_open:
+            self._segments.open()
+            self._series = None
+        if isinstance(record, Batch):
+            self._segments.write(batch_line(record.at, record.evidence))
+            return
+        if record.series is not self._series:
+            self._segments.write(series_line(record.series))
+            self._series = record.series
+        self._segments.write(column_line(record))
+
+    def _lost(self, why: str, amount: int) -> None:
+        self._rejections.count(Rejected.HISTORY_LOST, str(self._folder), why, amount)
 
 
-def _packed(rows: Sequence[str]) -> bytes:
-    out = io.BytesIO()
-    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=3, mtime=0) as packed:
-        packed.write(("\n".join(rows) + "\n").encode())
-    return out.getvalue()
+def recorded(
+    folder: Path, since: float = float("-inf"), until: float = float("inf")
+) -> Iterator[Batch | Column]:
+    """What was recorded between two times, in the order in which it came.
 
-
-def _row(evidence: Evidence) -> dict[str, object]:
-    """Every field that was filled in, and the kind."""
-    kind = {Attempt: "attempt", Scrape: "scrape", Probe: "probe"}[type(evidence)]
-    row: dict[str, object] = {"kind": kind, "subject": str(evidence.subject)}
-    for name in type(evidence).__slots__:
-        value = getattr(evidence, name)
-        if name != "subject" and value not in (None, "", 0):
-            row[name] = dict(value) if name == "values" else value
-    return row
+    Raises MalformedData with the file and line of what is no recording.
+    """
+    reader = Reader()
+    for where, line in read_lines(folder, since, until):
+        record = reader.read(line, where)
+        if record is not None and since <= record.at <= until:
+            yield record

@@ -7,6 +7,7 @@ fill the disk with the news.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from enum import StrEnum
 
@@ -41,21 +42,26 @@ class Rejected(StrEnum):
 
 
 class Rejections:
-    """Counts by name; warns of each name and place at most every ``TELL_EVERY`` seconds."""
+    """Counts by name; warns of each name and place at most every ``TELL_EVERY`` seconds.
+
+    Threads share it: recording and long expositions are worked on aside.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._told: dict[tuple[Rejected, str], float] = {}
+        self._lock = threading.Lock()
         self.counts: Counter[Rejected] = Counter()
 
     def count(self, reason: Rejected, where: str, why: str, amount: int = 1) -> None:
         """``amount`` more, at ``where``, because of ``why``."""
-        self.counts[reason] += amount
         now = self._clock.monotonic()
-        told = self._told.get((reason, where))
-        if told is not None and now - told < TELL_EVERY:
-            return
-        if len(self._told) >= _PLACES:
-            self._told.clear()
-        self._told[reason, where] = now
+        with self._lock:
+            self.counts[reason] += amount
+            told = self._told.get((reason, where))
+            if told is not None and now - told < TELL_EVERY:
+                return
+            if len(self._told) >= _PLACES:
+                self._told.clear()
+            self._told[reason, where] = now
         log.warning("telemetry.rejected", reason=reason.value, where=where, why=why)
