@@ -49,6 +49,7 @@ proof: ## the long runs: every fault many times over, resumable (PROOF_ARGS=--ro
 docs: ## write the generated pages of docs/ and check every link
 	$(install) dev
 	@$(bin)/python scripts/generate_docs.py
+	@$(bin)/python -m benchmarks docs
 	@$(bin)/python scripts/check_links.py
 
 lock: ## resolve requirements/*.txt anew (needs uv)

@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code and from measurements.
+"""Writes the pages of docs/reference/ that are made from the code.
 
     python scripts/generate_docs.py [--check]
 
@@ -10,7 +10,8 @@
 | docs/reference/faults.md | the catalogue of faults, the playbooks, the tiers of the actions |
 | docs/reference/guards.md | the gate's guards and their docstrings |
 | docs/reference/signals.md | the catalogue of signals and the engines' dialects |
-| docs/benchmarks.md | the JSON of the last full benchmark runs, in benchmarks/results/ |
+
+docs/benchmarks.md is written by `python -m benchmarks docs`, from the last full runs.
 
 With ``--check`` nothing is written; the exit code says whether a page is out of date. A test does
 the same, so a setting can't be added without its line in the docs.
@@ -41,7 +42,6 @@ from vagus.telemetry.signals import SIGNALS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-RESULTS = ROOT / "benchmarks" / "results"
 _NOTE = "<!-- Made by `make docs`. Don't edit: change what it is made from. -->\n\n"
 
 Json = Mapping[str, object]
@@ -57,7 +57,6 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "faults.md": _NOTE + "".join(_faults()),
         DOCS / "reference" / "guards.md": _NOTE + "".join(_guards()),
         DOCS / "reference" / "signals.md": _NOTE + "".join(_signals()),
-        DOCS / "benchmarks.md": _NOTE + "".join(_benchmarks()),
     }
 
 
@@ -264,52 +263,6 @@ def _signals() -> Iterator[str]:
     written = (dialect for dialect in dialects().values() if dialect.metrics)
     for dialect in sorted(written, key=lambda d: d.engine):
         yield f"| `{dialect.engine}` | {'yes' if dialect.verified else 'no'} |\n"
-
-
-# --- benchmarks -----------------------------------------------------------------------------------
-
-_BENCHMARKS = """\
-# Benchmarks
-
-What the last full run of `make bench` measured: ours beside the peers, on the same work in the same
-run. A figure's name ends in its unit. Run them with `make bench`; `make bench BENCH_ARGS=--quick`
-ends sooner and is less exact.
-"""
-
-
-def _benchmarks() -> Iterator[str]:
-    yield _BENCHMARKS
-    runs = [json.loads(path.read_text("utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    if not runs:
-        yield "\nNo full run is recorded yet.\n"
-    for run in runs:
-        yield f"\n## {run['benchmark']}\n\n"
-        yield f"{run['date']}, commit {run['commit']}, {_machine(run['machine'])}.\n\n"
-        yield from _table(run["rows"])
-        yield "\n| figure | |\n|---|---|\n"
-        yield from (f"| `{name}` | {_cell(value)} |\n" for name, value in run["figures"].items())
-
-
-def _table(rows: list[dict[str, object]]) -> Iterator[str]:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    if columns:
-        yield f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
-    for row in rows:
-        yield f"| {' | '.join(_cell(row.get(column)) for column in columns)} |\n"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(_cell(part) for part in value)
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-    return "" if value is None else str(value)
-
-
-def _machine(machine: object) -> str:
-    if isinstance(machine, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in machine.items())
-    return str(machine)
 
 
 if __name__ == "__main__":

@@ -315,7 +315,9 @@ def load(path: Path) -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise ConfigError("no such file", where=str(path), mend="give the path of your vagus.yaml") from error
+        raise ConfigError(
+            "no such file", where=str(path), mend="give the path of your vagus.yaml"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"can't be read: {error}", where=str(path)) from error
     return parse(text, name=str(path)).resolved(path.resolve().parent)
