@@ -61,16 +61,15 @@ def _run(name: str, arguments: argparse.Namespace, console: Console) -> Report:
     return measured
 
 
-def write_docs() -> None:
-    """Write ``docs/benchmarks.md`` from the last full run of each benchmark that has had one."""
+def page() -> str:
+    """``docs/benchmarks.md``, from the last full run of each benchmark that has had one."""
     sections = []
     for name in NAMES:
         path = RESULTS / f"{name}.json"
         if path.exists():
             words = inspect.getdoc(_benchmark(name)) or ""
             sections.append((Report.from_json(path.read_text(encoding="utf-8")), words))
-    DOCS.parent.mkdir(exist_ok=True)
-    DOCS.write_text(markdown(sections), encoding="utf-8")
+    return markdown(sections)
 
 
 def main() -> int:
@@ -79,7 +78,8 @@ def main() -> int:
     # A benchmark starts processes; it ends them on its way out, however it is told to go.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if arguments.name == "docs":
-        write_docs()
+        DOCS.parent.mkdir(exist_ok=True)
+        DOCS.write_text(page(), encoding="utf-8")
         return 0
     console, failed = Console(width=None if sys.stdout.isatty() else 100), False
     for name in NAMES if arguments.name == "all" else (arguments.name,):

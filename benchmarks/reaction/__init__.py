@@ -99,7 +99,7 @@ async def _measure_all(
         for system, fault in asked:
             case = kept.get(system.key, fault, run)
             if case is None:
-                case = await measure(system, fault, run, length, clock)
+                case = await measure(system, fault, run, length, clock, options.data)
                 kept.add(case)
             cases.append(case)
             safe = "never" if case.safe_s is None else f"{case.safe_s:.2f} s"

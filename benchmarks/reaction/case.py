@@ -54,9 +54,20 @@ class Case:
     """How late the 99th percentile of requests left: what the machine adds by itself."""
 
 
-async def measure(system: System, fault: str, run: int, length: Length, clock: Clock) -> Case:
-    """Stand up everything afresh, load it, break one replica, and look at what callers got."""
-    async with standing(system.protection, clock) as rig:
+async def measure(
+    system: System,
+    fault: str,
+    run: int,
+    length: Length,
+    clock: Clock,
+    data: Path | None = None,
+) -> Case:
+    """Stand up everything afresh, load it, break one replica, and look at what callers got.
+
+    What the processes said is kept in a folder of ``data``, if there is one.
+    """
+    logs = None if data is None else data / "logs" / f"{system.key}-{fault}-{run}"
+    async with standing(system.protection, clock, logs) as rig:
         await system.start(rig)
         try:
             load = Load(url(rig.edge.port) + CHAT_PATH, RATE, rig.session, clock)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -168,6 +169,12 @@ class Rig:
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
+    def keep_logs(self, folder: Path) -> None:
+        """Copy what every process has said into ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for log in self.folder.glob("*.log"):
+            shutil.copyfile(log, folder / log.name)
+
     async def end_all(self) -> None:
         for process in self.upstreams.values():
             if process.returncode is None:
@@ -176,8 +183,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def standing(protection: Protection, clock: Clock) -> AsyncIterator[Rig]:
-    """A healthy rig whose Envoy is configured with ``protection``."""
+async def standing(
+    protection: Protection, clock: Clock, logs: Path | None = None
+) -> AsyncIterator[Rig]:
+    """A healthy rig whose Envoy is configured with ``protection``; ``logs`` outlives it."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vagus-reaction-")))
         connector = aiohttp.TCPConnector(limit=0)
@@ -188,6 +197,8 @@ async def standing(protection: Protection, clock: Clock) -> AsyncIterator[Rig]:
         )
         edge = Edge(folder / "envoy", ports.edge, ports.admin, (cluster,))
         rig = Rig(folder, ports, edge, session, clock)
+        if logs is not None:
+            stack.callback(rig.keep_logs, logs)
         stack.push_async_callback(rig.end_all)
         for name, port in ports.replicas.items():
             argv = (sys.executable, "-m", "benchmarks.reaction.upstream", str(port))

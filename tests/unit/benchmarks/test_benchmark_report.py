@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import NAMES
+from benchmarks import __main__ as main
 from benchmarks.report import Options, Provenance, Report, Result, markdown, print_table, shown
 
 RESULT = Result(
@@ -81,3 +82,7 @@ def test_every_benchmark_can_be_run_and_says_what_it_measures(name: str) -> None
     module = importlib.import_module(f"benchmarks.{name}")
     assert list(inspect.signature(module.run).parameters) == ["options"]
     assert len(inspect.getdoc(module) or "") > 100
+
+
+def test_the_page_in_docs_is_that_of_the_last_full_runs() -> None:
+    assert main.DOCS.read_text(encoding="utf-8") == main.page()
