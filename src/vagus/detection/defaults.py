@@ -13,6 +13,8 @@ import math
 
 RUNNING = "vagus.server.requests.running"
 """Requests in progress inside the server."""
+WAITING = "vagus.server.requests.waiting"
+"""Requests that a server has accepted and not begun with."""
 STEPS = "vagus.server.steps"
 """Counter of the engine's steps: forward progress itself."""
 
@@ -24,7 +26,8 @@ MEMORY_IN_FLIGHT = 512
 MEMORY_ENDED_IDS = 1024
 """Ids of ended attempts, so that a row read twice (a rotated log) is not evidence twice."""
 MEMORY_PROBES = 16
-MEMORY_SCRAPES = 16
+MEMORY_SCRAPES = 64
+"""A minute on a grid of 1 s: whether requests queued while the answers that are judged were due."""
 
 RECENT_S = 60.0
 """What ended longer ago says nothing about now."""
@@ -83,6 +86,8 @@ SLOW_ALONGSIDE = 3
 """Answers of the siblings at the same time without which nothing is said: everybody may be slow."""
 SLOW_TOKEN_FLOOR_S = 0.02
 """The floor for a single token."""
+QUEUE_MARGIN_S = 1.0
+"""A queue is seen once per scrape: a request this far from a reading with one stood in it, too."""
 PACE_MIN_BYTES = 256
 """Streams shorter than this have no pace worth comparing."""
 
@@ -109,10 +114,15 @@ SCRAPE_TIMEOUTS_AGREED = 2
 PROBES_BAD = 2
 PROBES_BAD_MIXED = 3
 """In a row, when each failed in another way."""
-PROBES_SLOW = 3
-PROBES_SLOW_GLARING = 2
+PROBES_SLOW = 4
+PROBES_SLOW_BUSY = 8
+PROBES_SLOW_AGREE = 2
+"""In a row, to lend weight to what the gateway sees."""
+PROBES_ALONGSIDE = 2
+"""Probes of siblings during the same time, without which nothing is said."""
+PROBES_SLOW_GLARING = 3
 SLOW_GLARING = 6.0
-"""Times the siblings' probes at the same time: then two are enough."""
+"""Times the siblings' probes at the same time: then three are enough."""
 PROBES_NONSENSE = 3
 """A tie in greedy decoding can last for a probe or two."""
 SCRAPES_REFUSED = 2

@@ -17,6 +17,8 @@ from vagus.model import Sense
 
 
 def health(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading]:
+    if not replica.found:
+        return
     since = {
         Sense.GATEWAY: _rows_good_since(replica, now),
         Sense.PROBE: _probes_good_since(replica),

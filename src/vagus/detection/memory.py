@@ -148,6 +148,16 @@ class ReplicaMemory:
         ):
             self.scrapes.append(scrape)
 
+    def queued(self, begun: float, ended: float) -> bool:
+        """Whether the server said, about then, that requests were waiting for it."""
+        for scrape in reversed(self.scrapes):
+            if scrape.at < begun - defaults.QUEUE_MARGIN_S:
+                return False
+            near = scrape.at <= ended + defaults.QUEUE_MARGIN_S
+            if near and scrape.values.get(defaults.WAITING, 0.0) > 0:
+                return True
+        return False
+
     def drop_lost(self, log_at: float) -> None:
         """Forget attempts whose end was never logged; ``log_at`` is how far the log was read."""
         lost = [

@@ -1,4 +1,4 @@
-"""Whether another sense has just seen something bad of the same replica, whatever it was.
+"""What another sense has just seen of the same replica, for or against.
 
 Little evidence from two places is worth more than much from one: a single failed request may be the
 request's own fault, and a single failed probe may be ours. This is how two rows of the gateway's
@@ -43,3 +43,18 @@ def good_probes_since(replica: ReplicaMemory, at: float) -> int:
             break
         count += 1
     return count
+
+
+def progressed_since(replica: ReplicaMemory, at: float) -> bool:
+    """Whether it got ahead with anything after ``at``: then it is busy, and neither gone nor hung.
+
+    Somebody's request ended or grew, or its own step counter moved.
+    """
+    if replica.progress_at > at:
+        return True
+    steps = [
+        value
+        for scrape in replica.scrapes
+        if scrape.at > at and (value := scrape.values.get(defaults.STEPS)) is not None
+    ]
+    return len(steps) > 1 and steps[-1] > steps[0]

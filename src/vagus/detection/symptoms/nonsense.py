@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 from math import sqrt
 
@@ -58,6 +59,7 @@ def nonsense(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Readi
     )
 
 
+@lru_cache(maxsize=512)
 def similarity(one: str, other: str) -> float:
     """Cosine of the counts of character trigrams, 0 to 1."""
     a, b = _trigrams(one), _trigrams(other)

@@ -1,7 +1,8 @@
 """What probes meet: the same ways of failing as callers', but in questions of our own.
 
 A probe is asked because something is suspected, so two failures in a row are enough, and when each
-fails differently (a dying process resets, then refuses) three.
+fails differently (a dying process resets, then refuses) three. But one that timed out while callers
+were being served only stood in the queue: busy is not dead, and how slow is another's question.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Iterator
 from vagus.detection import defaults
 from vagus.detection.memory import SYMPTOM_OF, ReplicaMemory
 from vagus.detection.reading import Peers, Reading, State
-from vagus.model import Probe, Sense, Symptom
+from vagus.detection.symptoms.agreement import progressed_since
+from vagus.model import Failure, Probe, Sense, Symptom
 
 _SAYS = {
     Symptom.GONE: "refuses the connections of probes",
@@ -27,6 +29,8 @@ def probed(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading
     for probe in reversed(replica.probes):
         if probe.failure is None:
             break
+        if in_queue(replica, probe):
+            continue
         failed.append((probe, SYMPTOM_OF[probe.failure]))
     if not failed:
         return
@@ -44,3 +48,9 @@ def probed(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading
         since=failed[-1][0].at,
         seen_at=newest.at,
     )
+
+
+def in_queue(replica: ReplicaMemory, probe: Probe) -> bool:
+    """Whether ``probe`` timed out while the replica was getting ahead with something else."""
+    waited = probe.failure is Failure.TIMEOUT
+    return waited and progressed_since(replica, probe.at - probe.duration)

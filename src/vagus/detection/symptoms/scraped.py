@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from vagus.detection import defaults
 from vagus.detection.memory import ReplicaMemory
 from vagus.detection.reading import Peers, Reading, State
-from vagus.detection.symptoms.agreement import others_agree
+from vagus.detection.symptoms.agreement import others_agree, progressed_since
 from vagus.model import Failure, Scrape, Sense, Symptom
 
 
@@ -33,7 +33,8 @@ def scraped(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Readin
     elif failure is Failure.TIMEOUT:
         count = _leading(failed, failure)
         needed = defaults.SCRAPE_TIMEOUTS_AGREED if agreed else defaults.SCRAPE_TIMEOUTS
-        yield _reading(Symptom.HUNG, replica, failed[:count], needed)
+        if not progressed_since(replica, failed[count - 1].at):
+            yield _reading(Symptom.HUNG, replica, failed[:count], needed)
     elif len(failed) >= defaults.SCRAPES_UNREADABLE:
         yield _reading(Symptom.SILENT, replica, failed, defaults.SCRAPES_UNREADABLE)
 

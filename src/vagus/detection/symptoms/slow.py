@@ -1,6 +1,6 @@
 """SLOW: against its siblings, and only against them.
 
-Three things make slowness hard, and each has its answer here.
+Four things make slowness hard, and each has its answer here.
 
 *Slow answers come late.* A replica that takes ten times as long has told nothing yet when its
 first slow answer ends. So attempts in flight count as soon as their age alone is more than siblings
@@ -10,6 +10,9 @@ take for a whole answer.
 whether it is beyond what siblings do, by ratio, by an absolute floor and by their own high quantile
 together; those yes and no go into the same sequential test as failures do.
 
+*Waiting is not slowness.* Where a server says that requests are queueing, the time to the first
+token is the queue's; only the pace of what it streams is its own.
+
 *Answers are not independent.* Ten that queued behind one long prompt are one event. So the evidence
 must span some time, and over just that time the siblings must have been faster: a busy machine
 slows all of them, and then none is sick.
@@ -17,7 +20,7 @@ slows all of them, and then none is sick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vagus.detection import defaults
@@ -58,7 +61,7 @@ def slow_at_gateway(replica: ReplicaMemory, peers: Peers, now: float) -> Iterato
     run = _weigh(trials)
     if run.last is None or run.score < defaults.SLOW_SUSPECT:
         return
-    agreed = bool(slow_run(replica, peers, now))
+    agreed = len(slow_run(replica, peers, now)) >= defaults.PROBES_SLOW_AGREE
     enough = defaults.SLOW_ENOUGH * (defaults.AGREED if agreed else 1.0)
     spans = run.last.at - run.since >= max(
         defaults.SLOW_SPAN_S, defaults.SLOW_SPAN_DURATIONS * reference.duration.median
@@ -88,43 +91,48 @@ def _trials(
 ) -> list[_Trial]:
     """The latest attempts that say yes or no, in the order in which they did."""
     trials: list[_Trial] = []
+    limits = {measure: _limit(reference, measure) for measure in (_FIRST, _DURATION)}
     for answer in reversed(replica.answers):
         if len(trials) >= defaults.SLOW_WINDOW or now - answer.at > defaults.RECENT_S:
             break
-        trial = _ended(answer, reference)
-        if trial is not None:
+        trial = _ended(answer, reference, limits)
+        if trial is not None and not _queue_explains(trial, replica):
             trials.append(trial)
     for attempt in replica.in_flight.values():
-        trial = _lasting(attempt, reference, seen_until)
-        if trial is not None:
+        trial = _lasting(attempt, limits, seen_until)
+        if trial is not None and not _queue_explains(trial, replica):
             trials.append(trial)
     trials.sort(key=lambda t: t.at)
     return trials[-defaults.SLOW_WINDOW :]
 
 
-def _ended(answer: Answer, reference: Reference) -> _Trial | None:
+def _ended(answer: Answer, reference: Reference, limits: Mapping[str, float]) -> _Trial | None:
     if answer.symptom is not None:
         return None
     if answer.abandoned:
-        if answer.duration > _limit(reference, _DURATION):
+        if answer.duration > limits[_DURATION]:
             return _Trial(answer.at, answer.started_at, _DURATION, answer.duration)
         return None
-    if answer.first > _limit(reference, _FIRST):
-        return _Trial(answer.at, answer.started_at, _FIRST, answer.first)
     if answer.pace is not None and reference.pace is not None:
         excess = (answer.pace - reference.pace.median) * answer.received_bytes
         limit = max(defaults.SLOW_RATIO * reference.pace.median, reference.pace.high)
         if answer.pace > limit and excess > defaults.SLOW_FLOOR_S:
             return _Trial(answer.at, answer.started_at, _PACE, answer.pace)
+    if answer.first > limits[_FIRST]:
+        return _Trial(answer.at, answer.started_at, _FIRST, answer.first)
     return _Trial(answer.at, answer.started_at, None, answer.first)
 
 
-def _lasting(attempt: InFlight, reference: Reference, seen_until: float) -> _Trial | None:
+def _queue_explains(trial: _Trial, replica: ReplicaMemory) -> bool:
+    return trial.measure in (_FIRST, _DURATION) and replica.queued(trial.started_at, trial.at)
+
+
+def _lasting(attempt: InFlight, limits: Mapping[str, float], seen_until: float) -> _Trial | None:
     """Only a lower bound is known of what lasts: it can say yes, and never no."""
     waiting = attempt.watched and not attempt.received_bytes
     age = attempt.seen_at - attempt.started_at if waiting else seen_until - attempt.started_at
     measure = _FIRST if waiting else _DURATION
-    limit = _limit(reference, measure)
+    limit = limits[measure]
     if age <= limit:
         return None
     return _Trial(attempt.started_at + limit, attempt.started_at, measure, age)

@@ -14,18 +14,23 @@ from vagus.detection import defaults
 from vagus.detection.memory import ReplicaMemory
 from vagus.detection.reading import Peers, Reading, State
 from vagus.detection.reference import lower_median
-from vagus.model import Probe, Sense, Symptom
+from vagus.model import Failure, Probe, Sense, Symptom
 
 Measure = Callable[[Probe], float | None]
 
 
 def first_token(probe: Probe) -> float | None:
-    """Seconds to the first token, or to the whole answer when it came in one piece."""
+    """Seconds to the first token, or to the whole answer when it came in one piece; of a probe that
+    timed out, what it waited, which is less than it would have taken."""
+    if probe.failure is Failure.TIMEOUT:
+        return probe.duration
+    if probe.failure is not None:
+        return None
     return probe.duration if probe.time_to_first_token is None else probe.time_to_first_token
 
 
 def per_token(probe: Probe) -> float | None:
-    return probe.time_per_token
+    return probe.time_per_token if probe.failure is None else None
 
 
 _MEASURES: tuple[tuple[Measure, float, str], ...] = (
@@ -60,8 +65,10 @@ def slow_run(
     expected = lower_median(usual)
     run: list[Probe] = []
     for probe in reversed(replica.probes):
+        if measure is first_token and replica.queued(probe.at - probe.duration, probe.at):
+            continue  # it stood in the queue, and that is the queue's time
         value = measure(probe)
-        if probe.failure is not None or value is None or not _beyond(value, expected, floor):
+        if value is None or not _beyond(value, expected, floor):
             break
         run.append(probe)
     return run[::-1]
@@ -69,7 +76,7 @@ def slow_run(
 
 def _latest(replica: ReplicaMemory, measure: Measure, now: float) -> list[float]:
     """Figures of the last three good probes, sorted."""
-    fresh = [p for p in replica.probes if p.failure is None and now - p.at < defaults.PROBE_FRESH_S]
+    fresh = [p for p in replica.probes if now - p.at < defaults.PROBE_FRESH_S]
     return sorted(value for p in fresh[-3:] if (value := measure(p)) is not None)
 
 
@@ -90,15 +97,13 @@ def _reading(
         value
         for sibling in peers.healthy
         for probe in sibling.probes
-        if probe.failure is None and probe.at >= began and (value := measure(probe)) is not None
+        if probe.at >= began and (value := measure(probe)) is not None
     ]
     mine = lower_median([value for probe in run if (value := measure(probe)) is not None])
-    theirs = lower_median(alongside) if alongside else None
+    theirs = lower_median(alongside) if len(alongside) >= defaults.PROBES_ALONGSIDE else None
     bad = False
     if theirs is not None:
-        glaring = mine >= defaults.SLOW_GLARING * theirs
-        enough = defaults.PROBES_SLOW_GLARING if glaring else defaults.PROBES_SLOW
-        bad = len(run) >= enough and _beyond(mine, theirs, floor)
+        bad = len(run) >= _enough(replica, peers, mine, theirs) and _beyond(mine, theirs, floor)
     against = "" if theirs is None else f"; its siblings {theirs:.3f} s"
     return Reading(
         Symptom.SLOW,
@@ -112,3 +117,14 @@ def _reading(
         since=began,
         seen_at=run[-1].at,
     )
+
+
+def _enough(replica: ReplicaMemory, peers: Peers, mine: float, theirs: float) -> int:
+    """A probe stands in the queue behind requests: where more of them are than at siblings, waiting
+    is the queue's doing until it has lasted."""
+    theirs_in_flight = [len(s.in_flight) for s in peers.healthy]
+    if theirs_in_flight and len(replica.in_flight) > lower_median(theirs_in_flight):
+        return defaults.PROBES_SLOW_BUSY
+    if mine >= defaults.SLOW_GLARING * theirs:
+        return defaults.PROBES_SLOW_GLARING
+    return defaults.PROBES_SLOW
