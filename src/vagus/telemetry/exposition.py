@@ -68,13 +68,12 @@ class _Layout:
 
 @dataclass(slots=True)
 class _Reading:
-    """One exposition while it is read line by line."""
+    """One exposition while it is read line by line; samples in no particular order."""
 
     ids: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    prefixes: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)  # line numbers of samples
-    metadata: list[int] = field(default_factory=list)  # and of all other lines
+    metadata: list[int] = field(default_factory=list)  # and of comments and empty lines
     is_regular: bool = True  # every line was understood, and every sample ends in its value
     dropped: int = 0
     rejected: int = 0
@@ -119,40 +118,70 @@ class Parser:
 
     def _read(self, lines: list[str]) -> _Reading:
         reading = _Reading()
-        last = lines.pop()
-        if last and last[0] != "#":
-            self._reject(reading, "cut off: its last line has no end")
+        ids, places, texts = reading.ids, reading.places, list[str]()
+        find, unknown = self._known.get, list[int]()
+        last = len(lines) - 1
         for place, line in enumerate(lines):
-            if not line or line[0] == "#" or line.isspace():
+            if line[:1] == "#" or not line:
                 reading.metadata.append(place)
                 continue
-            try:
-                self._take(line, place, reading)
-            except ValueError as error:
-                self._reject(reading, f"{error}: {line[:80]!r}")
-        lines.append(last)
+            if place == last:
+                self._reject(reading, f"cut off, for it has no end: {line[:80]!r}")
+                continue
+            cut = line.rfind(" ") + 1
+            known = find(line[:cut])
+            if known is None:
+                unknown.append(place)
+            elif known == _DROPPED:
+                reading.dropped += 1
+            else:
+                ids.append(known)
+                places.append(place)
+                texts.append(line[cut:])
+        self._convert(texts, reading)
+        for place in unknown:
+            self._read_anew(lines, place, reading)
         return reading
 
-    def _take(self, line: str, place: int, reading: _Reading) -> None:
-        """One sample line. Raises ValueError for what is none."""
-        cut = line.rfind(" ") + 1
-        prefix = line[:cut]
-        known = self._known.get(prefix)
-        if known is not None:
-            value = number(line[cut:])
-        else:
+    def _convert(self, texts: list[str], reading: _Reading) -> None:
+        """The numbers of known lines, all at once unless one of them is none."""
+        try:
+            if "_" in "".join(texts):
+                raise ValueError("Python's own spelling of a number")
+            reading.values = list(map(float, texts))
+        except ValueError:
+            found = list(zip(reading.ids, reading.places, texts, strict=True))
+            reading.ids, reading.places = [], []
+            for known, place, text in found:
+                try:
+                    reading.values.append(number(text))
+                except ValueError as error:
+                    self._reject(reading, f"{error}: {text[:80]!r}")
+                else:
+                    reading.ids.append(known)
+                    reading.places.append(place)
+
+    def _read_anew(self, lines: list[str], place: int, reading: _Reading) -> None:
+        """A line that has something behind its value, or was never met, or is none."""
+        line = lines[place]
+        if line.isspace():
+            reading.metadata.append(place)
+            return
+        try:
             prefix, known, value = self._take_anew(line, reading)
-            reading.is_regular &= prefix == line[:cut]
+        except ValueError as error:
+            self._reject(reading, f"{error}: {line[:80]!r}")
+            return
+        reading.is_regular &= line.rfind(" ") + 1 == len(prefix)
         if known == _DROPPED:
             reading.dropped += 1
             return
         reading.ids.append(known)
         reading.values.append(value)
-        reading.prefixes.append(prefix)
         reading.places.append(place)
 
     def _take_anew(self, line: str, reading: _Reading) -> tuple[str, int, float]:
-        """A line that has something behind its value, or that was never met."""
+        """(how it begins, id, value). Raises ValueError for what is no sample line."""
         for end in ("} ", " "):
             prefix = line[: line.find(end) + len(end)]
             known = self._known.get(prefix)
@@ -190,14 +219,13 @@ class Parser:
             first.sort()
             return Samples(ids[first], values[first])
         if reading.is_regular and not reading.dropped:
-            metadata = [*reading.metadata, len(lines) - 1]
             self._layout = _Layout(
                 lines=len(lines),
                 samples=_picker(reading.places),
-                prefixes=tuple(reading.prefixes),
+                prefixes=tuple(_prefix(lines[place]) for place in reading.places),
                 ids=ids,
-                others=_picker(metadata),
-                metadata=_picker(metadata)(lines),
+                others=_picker(reading.metadata),
+                metadata=_picker(reading.metadata)(lines),
             )
         return Samples(ids, values)
 
@@ -223,6 +251,10 @@ def _text(payload: bytes) -> str:
         return payload.decode()
     except UnicodeDecodeError as error:
         raise MalformedData(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def _prefix(line: str) -> str:
+    return line[: line.rfind(" ") + 1]
 
 
 def _picker(places: list[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
