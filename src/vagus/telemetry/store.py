@@ -200,29 +200,44 @@ class Store:
         row = self._columns.row(SeriesKey(subject, signal, sense))
         if row is None:
             return None
-        counts: Ints = np.zeros((1, SECONDS.count), dtype=np.int64)
+        return _known(float(quantiles(self._counts([row], ticks), share, SECONDS)[0]))
+
+    def _counts(self, rows: list[int], ticks: int) -> Ints:
+        """The distributions of ``rows`` over the last ``ticks``. Shape (rows, buckets)."""
+        counts: Ints = np.zeros((len(rows), SECONDS.count), dtype=np.int64)
+        edges = np.array(rows)[:, None] * SECONDS.count + np.array([0, SECONDS.count])
         for age in range(1, min(ticks, len(self._sketches)) + 1):
             cells, count = self._sketches[-age]
-            begin, end = np.searchsorted(cells, [row * SECONDS.count, (row + 1) * SECONDS.count])
-            counts[0, cells[begin:end] - row * SECONDS.count] += count[begin:end]
-        value = float(quantiles(counts, share, SECONDS)[0])
-        return None if np.isnan(value) else value
+            for index, (begin, end) in enumerate(np.searchsorted(cells, edges).tolist()):
+                if begin < end:
+                    counts[index, cells[begin:end] - edges[index, 0]] += count[begin:end]
+        return counts
 
     def vitals(self) -> dict[Subject, Vitals]:
         """The live figures of every replica."""
         self._follow_topology()
-        return {subject: self._vitals(subject) for subject in self._topology().replicas()}
+        rows = {}
+        for subject in self._topology().replicas():
+            key = SeriesKey(subject, signals.TIME_TO_FIRST_TOKEN, Sense.GATEWAY)
+            rows[subject] = self._columns.row(key)
+        counts = self._counts([row for row in rows.values() if row is not None], QUANTILE_TICKS)
+        p50, p95 = (iter(quantiles(counts, q, SECONDS).tolist()) for q in (0.5, 0.95))
+        return {
+            subject: self._vitals(subject, next(p50), next(p95))
+            if row is not None
+            else self._vitals(subject, np.nan, np.nan)
+            for subject, row in rows.items()
+        }
 
-    def _vitals(self, subject: Subject) -> Vitals:
-        ttft = signals.TIME_TO_FIRST_TOKEN
-        trend = self.last(subject, ttft, TREND_TICKS, Sense.GATEWAY)
+    def _vitals(self, subject: Subject, p50: float, p95: float) -> Vitals:
+        trend = self.last(subject, signals.TIME_TO_FIRST_TOKEN, TREND_TICKS, Sense.GATEWAY)
         return Vitals(
             requests_per_s=self._rate(subject, signals.ATTEMPTS),
             failed_per_s=self._rate(subject, signals.ATTEMPTS_FAILED),
-            ttft_p50=self.quantile(subject, ttft, 0.5),
-            ttft_p95=self.quantile(subject, ttft, 0.95),
+            ttft_p50=_known(p50),
+            ttft_p95=_known(p95),
             running=_mean(self.last(subject, signals.RUNNING, 1)),
-            ttft_trend=tuple(None if np.isnan(v) else float(v) for v in trend),
+            ttft_trend=tuple(map(_known, trend.tolist())),
         )
 
     def _rate(self, subject: Subject, signal: str) -> float | None:
@@ -281,6 +296,10 @@ class Store:
             others = cells // SECONDS.count != row
             if not others.all():
                 self._sketches[tick] = (cells[others], counts[others])
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _mean(values: Floats) -> float | None:
