@@ -46,9 +46,9 @@ class Tail:
         if not data and self._is_another(file):
             # It was read to its end, and the writer has turned to another by now.
             self.close()
-            file = self._open()
-            data = file.read(CHUNK) if file is not None else b""
-        return list(self._lines(data)), len(data) == CHUNK
+            return [], self._path.exists()
+        more = len(data) == CHUNK or (bool(data) and self._is_another(file))
+        return list(self._lines(data)), more
 
     def close(self) -> None:
         if self._file is not None:

@@ -24,8 +24,12 @@ class Followed:
             file.write(text)
 
     def lines(self) -> list[str]:
-        lines, _ = self.tail.read()
-        return [line.decode() for line in lines]
+        """All that can be read now."""
+        found, more = [], True
+        while more:
+            lines, more = self.tail.read()
+            found += [line.decode() for line in lines]
+        return found
 
 
 Follow = Callable[..., Followed]
