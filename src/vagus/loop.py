@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -28,6 +29,7 @@ from vagus.topology import Topology
 log = structlog.get_logger()
 
 QUEUE_BATCHES = 4096  # a full queue drops evidence, and counts it: better blind than out of memory
+LOOKED = 5.0  # s after which a fresh start has seen every target several times
 AFTERMATH = 20  # incidents that are over and may still explain what is found
 SOURCE_RESTART = 1.0  # s until a source that broke is started again
 """A source handles its targets' troubles itself; one that raises has a bug, which must not blind
@@ -62,6 +64,7 @@ class Loop:
         self._ensure_healing = ensure_healing
         self._on_tick = on_tick
         self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
+        self._began_at = clock.now()
         self._waiting = False  # findings that correlation wants to be asked about again
         self.counts: Counter[str] = Counter()
 
@@ -140,7 +143,7 @@ class Loop:
         """Every open incident has its workflow; one whose evidence went away is let go."""
         now = self._clock.now()
         for incident in self._incidents.active():
-            sick = bool(self._incidents.findings(incident.id, open_only=True))
+            sick = self._is_sick(incident, now)
             try:
                 if incident.state is IncidentState.SHADOWED and not sick:
                     self._incidents.update(incident, state=IncidentState.SUBSIDED)
@@ -155,6 +158,19 @@ class Loop:
                 continue  # its workflow was faster
             if incident.state is IncidentState.OPEN:
                 await self._ensure_healing(incident)
+
+    def _is_sick(self, incident: Incident, now: float) -> bool:
+        """Whether it has open findings. What an earlier run found and this one, having looked for a
+        while, does not find is closed: its detector's memory ended with that run."""
+        findings = self._incidents.findings(incident.id, open_only=True)
+        if now - self._began_at >= LOOKED:
+            known = {finding.key for finding in self._reflexes.open_findings()}
+            lost = [f for f in findings if f.last_seen_at < self._began_at and f.key not in known]
+            if lost:
+                closed = [replace(f, closed_at=now) for f in lost]
+                self._incidents.record_findings(incident.id, closed)
+                findings = [f for f in findings if f not in lost]
+        return bool(findings)
 
     def _tell_finding(self, finding: Finding) -> None:
         event = "finding.opened" if finding.closed_at is None else "finding.closed"

@@ -155,6 +155,21 @@ async def test_a_shadowed_incident_subsides_with_its_evidence(scene: Scene) -> N
     assert scene.incidents.get(incident.id).state is IncidentState.SUBSIDED
 
 
+async def test_what_an_earlier_run_found_is_closed_once_this_one_has_looked(tmp_path: Path) -> None:
+    before = Scene(tmp_path)
+    for _ in range(4):
+        await before.second(dead=[CHAT_2])
+    incident = before.incidents.active()[0]
+    after = Scene(tmp_path)  # killed and started again; meanwhile the replica came back
+    after.clock.advance(10.0)
+    after.loop._began_at = after.clock.now()
+    for _ in range(4):
+        await after.second()
+    assert after.incidents.findings(incident.id, open_only=True)
+    await after.second()
+    assert after.incidents.findings(incident.id, open_only=True) == []
+
+
 async def test_a_full_queue_drops_evidence_and_counts_it(scene: Scene) -> None:
     probe = Probe(CHAT_2, scene.clock.now())
     for _ in range(QUEUE_BATCHES + 3):
