@@ -21,12 +21,13 @@ from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
+from vagus.detection.shape import misshapen
 from vagus.diagnosis.faults import FAULTS
 from vagus.errors import VagusError
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
 from vagus.loop import Loop
-from vagus.model import Incident, Request, Ruling, SensesReport, Subject
+from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Subject
 from vagus.planning.plan import Playbooks
 from vagus.policy.facts import gather
 from vagus.policy.gate import judge
@@ -79,7 +80,7 @@ class Vagus:
         self.reflexes = Reflexes(self.topology)
         self.senses = Senses(self.topology)
         self._rejections = Rejections(clock)
-        self.memory = Memory(self.topology)
+        self.memory = Memory(self.topology, is_bad=self._failed_callers)
         self.store = Store(self.topology, self._rejections)
         self.history = Recorder(settings.telemetry.history, clock, self._rejections)
         self.outside = outside.choose(
@@ -245,8 +246,14 @@ class Vagus:
     def _stopped(self) -> str | None:
         return stop_reason(self.settings.policy.kill_switch)
 
-    def _forget(self, subject: Subject) -> None:
-        self._loop.call_soon_threadsafe(self.reflexes.forget, subject)
+    def _forget(self, subject: Subject, at: float) -> None:
+        self._loop.call_soon_threadsafe(self.reflexes.forget, subject, at)
+
+    def _failed_callers(self, attempt: Attempt) -> bool:
+        """Whether whoever asked got no answer, or none that is one."""
+        node = self._topology.components.get(attempt.subject.component)
+        kind = node.kind if node is not None else None
+        return attempt.failure is not None or bool(misshapen(attempt, kind))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)

@@ -169,6 +169,9 @@ class HealingSettings(_Strict):
         (0.25, 1.0), description="shares of its traffic that are given back one after the other"
     )
     return_hold: Duration = Field(5.0, description="watching callers at each step of the return")
+    warm_up: Duration = Field(
+        30.0, description="how long a replica that was started may take before it is found sick"
+    )
     containment: Duration = Field(3600.0, description="an override expires after this")
 
     @model_validator(mode="after")

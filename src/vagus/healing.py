@@ -74,14 +74,17 @@ class Healer(Steps):
             if verdict.outcome is Outcome.HEALED:
                 if self._give_back(course, plan, subject):
                     return self.conclude(course, IncidentState.RESOLVED, verdict.sentence)
-                self._contain(course, plan, subject)
+                # What the return made worse is taken back: no new evidence is asked for.
+                self._contain(course, plan, subject, Purpose.UNDO)
         return self.conclude(course, IncidentState.ESCALATED, "nothing on the ladder helped")
 
-    def _contain(self, course: Course, plan: Plan, subject: Subject) -> Intent | None:
+    def _contain(
+        self, course: Course, plan: Plan, subject: Subject, purpose: Purpose = Purpose.CONTAIN
+    ) -> Intent | None:
         """Keep callers safe from ``subject``, the target or whoever replaced it. The first intent
         that was not carried out, or None if all were."""
         for remedy in plan.containment:
-            done = self._carry_out(course, replace(remedy, target=subject), Purpose.CONTAIN)
+            done = self._carry_out(course, replace(remedy, target=subject), purpose)
             if done is not None and done.state is not IntentState.APPLIED:
                 return done
         return None

@@ -76,7 +76,7 @@ class Hands:
     judge: Callable[[Request], Ruling]
     shadow: Callable[[], bool]
     stopped: Callable[[], str | None]
-    forget: Callable[[Subject], None]
+    forget: Callable[[Subject, float], None]  # what was seen before the given time
     call: Call
 
 
@@ -166,10 +166,22 @@ class Steps(DBOSConfiguredInstance):
                 finally:
                     hands.leases.release(target, token)
             intent = hands.intents.finish(token, state, note)
-            if state is IntentState.APPLIED and intent.request.purpose is Purpose.TREAT:
-                hands.forget(target)
+            if state is IntentState.APPLIED:
+                self._turn_over(course, intent)
         self._tell(course, token, intent.state.value, of_intent(intent))
         return intent
+
+    def _turn_over(self, course: Course, intent: Intent) -> None:
+        """Tell detection what the action made of its evidence. What was seen of a process that is
+        no more says nothing of the new one, and what a new one does while it starts is no fault;
+        once it is given traffic, everything counts."""
+        hands, request = self._hands, intent.request
+        now, target = hands.clock.now(), request.remedy.target
+        if request.purpose is Purpose.TREAT:
+            for subject in {target, self._successor(course, target)}:
+                hands.forget(subject, now + hands.settings.healing.warm_up)
+        elif request.purpose is Purpose.RETURN:
+            hands.forget(target, now)
 
     def _apply(self, intent: Intent) -> tuple[IntentState, str]:
         hands, request = self._hands, intent.request
@@ -200,6 +212,9 @@ class Steps(DBOSConfiguredInstance):
     @DBOS.step()
     def successor(self, course: Course, target: Subject) -> Subject:
         """Who stands in for ``target`` now: the replica that a replacement brought, or itself."""
+        return self._successor(course, target)
+
+    def _successor(self, course: Course, target: Subject) -> Subject:
         for row in self._hands.overrides.all():
             if row.incident == course.incident and row.aspect is Aspect.MEMBER and row.value:
                 return row.subject
@@ -261,7 +276,7 @@ class Steps(DBOSConfiguredInstance):
         if incident.epoch != course.epoch or incident.state is not state:
             return "superseded"
         if state is IncidentState.RESOLVED:
-            hands.forget(incident.subject)
+            hands.forget(incident.subject, hands.clock.now())
         facts = {"note": note, "subject": str(incident.subject), "fault": incident.cause.fault}
         self._tell(course, "conclude", state.value, facts)
         return state.value

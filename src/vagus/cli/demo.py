@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -131,7 +131,7 @@ async def _demo(
             if number:
                 await play.until_quiet()
             _heading(console, fault.name, f"{fault.title} ({fault.replica})")
-            results.append(await play.play(fault, lambda event: _print(console, event)))
+            results.append(await play.play(fault, _teller(console)))
             console.print(_in_short(results[-1]))
         await play.until_quiet()
         return DemoResult(tuple(results), tuple(requests), mode, began)
@@ -153,10 +153,18 @@ def _heading(console: Console, name: str, text: str) -> None:
     console.print(Text.assemble("\n", (name, "bold"), "  ", (text, "bright_black")))
 
 
-def _print(console: Console, event: Event) -> None:
-    if event.event not in _UNTOLD:
-        line = tell(Told(event.at, narrate(event.event, event.facts)))
-        console.print(Padding(line, (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
+def _teller(console: Console) -> Callable[[Event], None]:
+    """Prints events; what is said again and again (a refusal that is waited out) once."""
+    told: set[str] = set()
+
+    def tell_event(event: Event) -> None:
+        line = narrate(event.event, event.facts)
+        if event.event not in _UNTOLD and line.text not in told:
+            told.add(line.text)
+            text = tell(Told(event.at, line))
+            console.print(Padding(text, (0, 0, 0, 2)), no_wrap=True, overflow="ellipsis")
+
+    return tell_event
 
 
 def _in_short(result: FaultResult) -> Text:

@@ -2,7 +2,8 @@
 
 A finding opens when a rule says *bad*. Whatever still looks suspicious keeps it open; only evidence
 of health that is younger than the last bad piece closes it. So a replica that alternates between
-good and bad is one finding, not a stream of them.
+good and bad is one finding, not a stream of them. What was refuted doesn't open a finding again:
+that takes a bad piece that is younger than those which the evidence of health outweighed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Register:
     def __init__(self) -> None:
         self._open: dict[Subject, dict[Key, Finding]] = {}
         self._told: dict[str, tuple[float, Finding]] = {}
+        self._refuted: dict[str, float] = {}  # by finding's key: its last bad piece, outweighed
 
     def all(self) -> tuple[Finding, ...]:
         return tuple(f for found in self._open.values() for f in found.values())
@@ -43,7 +45,7 @@ class Register:
             return self._begin(subject, reading, now) if reading.state is State.BAD else None
         return self._go_on(known, reading, now)
 
-    def _begin(self, subject: Subject, reading: Reading, now: float) -> Finding:
+    def _begin(self, subject: Subject, reading: Reading, now: float) -> Finding | None:
         finding = Finding(
             subject=subject,
             symptom=reading.symptom,
@@ -57,6 +59,8 @@ class Register:
             unit=reading.unit,
             since=reading.since,
         )
+        if finding.last_seen_at <= self._refuted.get(finding.key, float("-inf")):
+            return None
         self._keep(finding)
         self._told[finding.key] = (now, finding)
         return finding
@@ -85,10 +89,13 @@ class Register:
     def _refute(self, known: Finding, reading: Reading, now: float) -> Finding | None:
         if reading.since is None or reading.since <= known.last_seen_at:
             return None
+        self._refuted[known.key] = known.last_seen_at
         return self._close(known, now)
 
     def close_all(self, subject: Subject, now: float) -> Iterator[Finding]:
         """It is another process now, or no part of the stack: nothing that was found holds."""
+        for key in [key for key in self._refuted if key.startswith(f"{subject}:")]:
+            del self._refuted[key]
         for finding in list(self._open.get(subject, {}).values()):
             yield self._close(finding, now)
 

@@ -65,14 +65,23 @@ def stack(settings: LabSettings) -> dict[str, object]:
         # The pace of a stack that starts within a second and is broken every half minute. On one
         # that takes minutes to load a model, the defaults are right.
         "policy": {"floor": "50%", "budget": "100% per 30s", "cooldown": "5s"},
-        "healing": {"hold": "2s", "timeout": "30s", "return_steps": ["50%", "100%"],
-                    "return_hold": "2s"},
-        "telemetry": {"interval": "1s", "timeout": "1s", "probe_interval": "5s",
-                      "probe_interval_suspect": "500ms"},
+        "healing": {
+            "hold": "2s",
+            "timeout": "30s",
+            "return_steps": ["50%", "100%"],
+            "return_hold": "2s",
+            "warm_up": "10s",
+        },
+        "telemetry": {
+            "interval": "1s",
+            "timeout": "1s",
+            "probe_interval": "5s",
+            "probe_interval_suspect": "500ms",
+        },
         "api": {"port": API_PORT + settings.offset},
         "state": "sqlite:///vagus.db",
         "heartbeat": "vagus.heartbeat",
-    }  # fmt: skip
+    }
 
 
 def write(settings: LabSettings) -> None:

@@ -131,7 +131,7 @@ class Bench:
             return Ruling(Decision.ALLOW, ())
         return Ruling(said.decision, (said,))
 
-    def _forget(self, subject: Subject) -> None:
+    def _forget(self, subject: Subject, at: float) -> None:
         """What the reflexes do: a healed replica's findings close."""
         self.forgotten.append(subject)
         replica = self.world.replicas_by_name.get(subject.replica)
