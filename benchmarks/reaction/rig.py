@@ -193,7 +193,12 @@ async def standing(
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         ports = Ports.free()
         cluster = HttpCluster(
-            COMPONENT, ports.replicas, (CHAT_PATH,), protection, silence_s=_SILENCE_S
+            COMPONENT,
+            ports.replicas,
+            (CHAT_PATH,),
+            protection,
+            health_ends_ejection=False,
+            silence_s=_SILENCE_S,
         )
         edge = Edge(folder / "envoy", ports.edge, ports.admin, (cluster,))
         rig = Rig(folder, ports, edge, session, clock)

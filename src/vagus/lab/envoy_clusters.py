@@ -60,6 +60,10 @@ class HttpCluster:
     protection: Protection = Protection.TUNED
     health_path: str = "/health"
     health_timeout_s: float = 0.5
+    health_ends_ejection: bool = True
+    """Whether a passed health check lets a replica back that outlier detection has ejected: Envoy's
+    default, and right where somebody else decides. Where Envoy stands alone it undoes the ejection
+    within a second, for every fault that a health check doesn't see."""
     silence_s: float = 10.0
     """An attempt that moves no byte for so long is given up; before its first byte it is retried.
     Longer than the longest wait for a first token, or a busy server is taken for a dead one."""
@@ -192,6 +196,8 @@ def _tuned(cluster: HttpCluster) -> Document:
             "failure_percentage_minimum_hosts": 3,
             "failure_percentage_request_volume": 10,
             "enforcing_failure_percentage": 100,
+            "enforcing_failure_percentage_local_origin": 100,
+            "successful_active_health_check_uneject_host": cluster.health_ends_ejection,
         },
         "health_checks": [
             {
