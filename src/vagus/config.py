@@ -188,6 +188,7 @@ class TelemetrySettings(_Strict):
 
     interval: Duration = Field(1.0, description="between two scrapes of a target: the grid")
     timeout: Duration = Field(2.0, description="until a silent target counts as missing")
+    probe_timeout: Duration = Field(5.0, description="until a probe counts as unanswered")
     probe_interval: Duration = Field(10.0, description="between two probes of a healthy replica")
     probe_interval_suspect: Duration = Field(0.5, description="the same while it is suspect")
     history: Path | None = Field(None, description="folder of recordings for replay")

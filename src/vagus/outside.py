@@ -82,7 +82,7 @@ def choose(
             timeout=telemetry.timeout,
         ),
         ProbeSource(
-            _probers(sessions.fresh, clock, topology),
+            _probers(sessions.fresh, clock, topology, telemetry.probe_timeout),
             topology,
             attention,
             clock,
@@ -123,9 +123,12 @@ def choose(
 
 
 def _probers(
-    session: aiohttp.ClientSession, clock: Clock, topology: Callable[[], Topology]
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    topology: Callable[[], Topology],
+    deadline: float,
 ) -> Mapping[Kind, Prober]:
-    exchanges = Exchanges(session, lambda subject: topology().address(subject), clock)
+    exchanges = Exchanges(session, lambda subject: topology().address(subject), clock, deadline)
 
     def model(subject: Subject) -> str | None:
         node = topology().components.get(subject.component)

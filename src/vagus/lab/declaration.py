@@ -75,6 +75,7 @@ def stack(settings: LabSettings) -> dict[str, object]:
         "telemetry": {
             "interval": "1s",
             "timeout": "1s",
+            "probe_timeout": "3s",
             "probe_interval": "5s",
             "probe_interval_suspect": "500ms",
         },
