@@ -101,7 +101,7 @@ def _sort_out(
 def _root_of(
     finding: Finding, roots: Mapping[Subject, Sequence[Finding]], topology: Topology
 ) -> Subject | None:
-    """Whose new incident ``finding`` joins, if it is no root itself: the one that was seen first."""
+    """Whose new incident ``finding`` joins, if it is no root itself: whose was seen first."""
     if finding in roots.get(finding.subject, ()):
         return None
     if finding.subject in roots:
