@@ -72,10 +72,12 @@ SLOW_ANYWAY = 0.1
 not independent)."""
 SLOW_SHARE = 0.75
 """The same at a slow one."""
-SLOW_ENOUGH = 14.0
-"""Seven exceedances in a row (2.0 each): 0.45 s at 16 requests/s."""
-SLOW_SUSPECT = 4.0
-"""Two in a row."""
+SLOW_ENOUGH = 12.0
+"""Six exceedances in a row (2.0 each): 0.4 s at 16 requests/s."""
+SLOW_AGREED = 0.7
+"""Slow probes lend less weight than failed ones: they may have met the same burst."""
+SLOW_SUSPECT = 2.0
+"""The first one: it only arouses probes."""
 SLOW_WINDOW = 24
 SLOW_MIN_SIBLINGS_ANSWERS = 8
 SLOW_SPAN_S = 0.3
@@ -98,7 +100,11 @@ HUNG_FLOOR_S = 0.95
 report that shows one standing still is just that old."""
 HUNG_FACTOR = 5.0
 """Times what siblings take at their slowest (SLOW_QUANTILE): a long prefill reads as a hang."""
+HUNG_PAUSE = 2.0
+"""Times what siblings take for a whole answer, at their slowest, in which none of its own ended."""
 HUNG_MIN_ATTEMPTS = 2
+REPORT_DUE_S = 1.5
+"""The gateway reports what lasts every second; half of one more for the log to be read."""
 HUNG_STEADY_S = 5.0
 """By scrapes: work in progress while the step counter stands still, over this time ..."""
 HUNG_STEADY_AGREED_S = 2.5
@@ -114,6 +120,8 @@ SCRAPE_TIMEOUTS_AGREED = 2
 PROBES_BAD = 2
 PROBES_BAD_MIXED = 3
 """In a row, when each failed in another way."""
+PROBE_RATIO = 4.0
+"""Times the siblings' probes: fewer than requests, and not at quite the same moments."""
 PROBES_SLOW = 4
 PROBES_SLOW_BUSY = 8
 PROBES_SLOW_AGREE = 2

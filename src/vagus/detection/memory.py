@@ -25,6 +25,8 @@ SYMPTOM_OF = {
 }
 """What one failed exchange hints at. A hint is not yet a finding."""
 
+_NO_PROGRESS = frozenset({Symptom.GONE, Symptom.HUNG})
+"""Ends of attempts that were none of the replica's doing."""
 _BROKE = frozenset({Failure.RESET, Failure.TRUNCATED})
 
 
@@ -66,6 +68,7 @@ class ReplicaMemory:
     probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=defaults.MEMORY_PROBES))
     scrapes: deque[Scrape] = field(default_factory=lambda: deque(maxlen=defaults.MEMORY_SCRAPES))
     progress_at: float = float("-inf")  # when any attempt last got ahead
+    ended_at: float = float("-inf")  # when any attempt last ended, and not by being abandoned
     row_at: float = float("-inf")  # of the latest row of the gateway's log
     answers_seen: int = 0  # ever: tells a cache that there are new ones
     usual_answer: str = ""  # to the probe, from when its siblings agreed with it
@@ -85,8 +88,18 @@ class ReplicaMemory:
         self.probes.clear()
         self.scrapes.clear()
         self._ended.clear()
-        self.progress_at = self.row_at = float("-inf")
+        self.progress_at = self.ended_at = self.row_at = float("-inf")
         self.answers_seen += 1
+
+    def settle(self, sense: Sense, since: float) -> None:
+        """What ``sense`` found is refuted by what it saw from ``since`` on: older evidence has had
+        its say and must not count a second time."""
+        if sense is Sense.GATEWAY:
+            _drop_before(self.answers, since)
+        elif sense is Sense.PROBE:
+            _drop_before(self.probes, since)
+        else:
+            _drop_before(self.scrapes, since)
 
     def note_attempt(self, row: Attempt, symptom: Symptom | None, detail: str) -> None:
         """Remember ``row``; ``symptom`` is what its end hints at, if it ended badly."""
@@ -133,7 +146,9 @@ class ReplicaMemory:
             )
         )
         self.answers_seen += 1
-        if not abandoned:
+        gave_up = symptom in _NO_PROGRESS or (symptom is None and not row.status)
+        if not gave_up:
+            self.ended_at = max(self.ended_at, row.at)
             self.progress_at = max(self.progress_at, row.at)
 
     def note_probe(self, probe: Probe) -> None:
@@ -165,6 +180,11 @@ class ReplicaMemory:
         ]
         for key in lost:
             del self.in_flight[key]
+
+
+def _drop_before(kept: deque[Answer] | deque[Probe] | deque[Scrape], since: float) -> None:
+    while kept and kept[0].at < since:
+        kept.popleft()
 
 
 def _known(kept: deque[Probe] | deque[Scrape], new: Probe | Scrape) -> bool:

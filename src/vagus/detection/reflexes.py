@@ -135,8 +135,11 @@ class Reflexes:
             if reading.state is not State.GOOD:
                 suspected.add(reading.symptom)
             changed = self._register.apply(replica.subject, reading, now)
-            if changed is not None:
-                yield changed
+            if changed is None:
+                continue
+            if changed.closed_at is not None and reading.since is not None:
+                replica.settle(reading.sense, reading.since)
+            yield changed
         replica.found = set(self._register.of(replica.subject))
         if suspected:
             self._suspected[replica.subject] = frozenset(suspected)

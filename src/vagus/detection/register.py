@@ -114,7 +114,9 @@ class Register:
 def _changed(told: Finding, finding: Finding) -> bool:
     """Materially: its number, by a factor that a person would remark on."""
     before, after = told.observed, finding.observed
-    if before is None or after is None or told.unit != finding.unit:
+    if told.unit != finding.unit:
+        return False  # another rule of the same finding measures something else
+    if before is None or after is None:
         return before is not after
     low, high = sorted((abs(before), abs(after)))
     return high > defaults.TELL_CHANGE * low and high > 0

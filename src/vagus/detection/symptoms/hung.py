@@ -33,8 +33,7 @@ def hung_at_gateway(replica: ReplicaMemory, peers: Peers, now: float) -> Iterato
     if not stuck:
         return
     since = min(attempt.progress_at for attempt in stuck)
-    second = sorted(attempt.progress_at for attempt in stuck)[min(1, len(stuck) - 1)]
-    if replica.progress_at > second or not _siblings_progress(peers, second):
+    if _gets_ahead(replica, reference, seen_until) or not _siblings_progress(peers, since):
         return
     everything = len(stuck) == len(replica.in_flight)
     agreed = others_agree(replica, Sense.GATEWAY, now)
@@ -78,6 +77,20 @@ def _bound(attempt: InFlight, reference: Reference) -> float:
     else:
         usual = reference.duration.high
     return max(defaults.HUNG_FLOOR_S, defaults.HUNG_FACTOR * usual)
+
+
+def _gets_ahead(replica: ReplicaMemory, reference: Reference, seen_until: float) -> bool:
+    """Whether any of its requests ended lately, or had grown when it was last reported: a full
+    server keeps many waiting, but it serves some."""
+    pause = max(defaults.HUNG_FLOOR_S, defaults.HUNG_PAUSE * reference.duration.high)
+    if seen_until - replica.ended_at < pause:
+        return True
+    return any(
+        attempt.watched
+        and attempt.progress_at >= attempt.seen_at
+        and seen_until - attempt.seen_at < defaults.REPORT_DUE_S
+        for attempt in replica.in_flight.values()
+    )
 
 
 def _siblings_progress(peers: Peers, since: float) -> bool:

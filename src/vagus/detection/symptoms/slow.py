@@ -62,7 +62,7 @@ def slow_at_gateway(replica: ReplicaMemory, peers: Peers, now: float) -> Iterato
     if run.last is None or run.score < defaults.SLOW_SUSPECT:
         return
     agreed = len(slow_run(replica, peers, now)) >= defaults.PROBES_SLOW_AGREE
-    enough = defaults.SLOW_ENOUGH * (defaults.AGREED if agreed else 1.0)
+    enough = defaults.SLOW_ENOUGH * (defaults.SLOW_AGREED if agreed else 1.0)
     spans = run.last.at - run.since >= max(
         defaults.SLOW_SPAN_S, defaults.SLOW_SPAN_DURATIONS * reference.duration.median
     )

@@ -8,6 +8,7 @@ suspected of being slow, they are asked as well
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 from vagus.detection import defaults
@@ -81,7 +82,7 @@ def _latest(replica: ReplicaMemory, measure: Measure, now: float) -> list[float]
 
 
 def _beyond(value: float, usual: float, floor: float) -> bool:
-    return value >= defaults.SLOW_RATIO * usual and value >= usual + floor
+    return value >= defaults.PROBE_RATIO * usual and value >= usual + floor
 
 
 def _reading(
@@ -103,7 +104,9 @@ def _reading(
     theirs = lower_median(alongside) if len(alongside) >= defaults.PROBES_ALONGSIDE else None
     bad = False
     if theirs is not None:
-        bad = len(run) >= _enough(replica, peers, mine, theirs) and _beyond(mine, theirs, floor)
+        bad = len(run) >= _enough(replica, peers, began, mine / theirs) and _beyond(
+            mine, theirs, floor
+        )
     against = "" if theirs is None else f"; its siblings {theirs:.3f} s"
     return Reading(
         Symptom.SLOW,
@@ -119,12 +122,25 @@ def _reading(
     )
 
 
-def _enough(replica: ReplicaMemory, peers: Peers, mine: float, theirs: float) -> int:
-    """A probe stands in the queue behind requests: where more of them are than at siblings, waiting
-    is the queue's doing until it has lasted."""
+def _enough(replica: ReplicaMemory, peers: Peers, began: float, ratio: float) -> int:
+    """How many slow probes in a row suffice.
+
+    A probe stands in the queue behind requests. Where more of them are in flight than at siblings,
+    or where some were answered at the usual pace meanwhile, waiting is the queue's doing until it
+    has lasted.
+    """
     theirs_in_flight = [len(s.in_flight) for s in peers.healthy]
-    if theirs_in_flight and len(replica.in_flight) > lower_median(theirs_in_flight):
+    busier = theirs_in_flight and len(replica.in_flight) > lower_median(theirs_in_flight)
+    if busier or _callers_served(replica, peers, began):
         return defaults.PROBES_SLOW_BUSY
-    if mine >= defaults.SLOW_GLARING * theirs:
-        return defaults.PROBES_SLOW_GLARING
-    return defaults.PROBES_SLOW
+    return defaults.PROBES_SLOW_GLARING if ratio >= defaults.SLOW_GLARING else defaults.PROBES_SLOW
+
+
+def _callers_served(replica: ReplicaMemory, peers: Peers, began: float) -> bool:
+    if peers.reference is None:
+        return False
+    usual = defaults.SLOW_RATIO * peers.reference.first.median
+    return any(
+        a.started_at >= began and a.symptom is None and a.first <= usual
+        for a in itertools.islice(reversed(replica.answers), defaults.SLOW_WINDOW)
+    )
