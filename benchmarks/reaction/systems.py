@@ -97,7 +97,9 @@ class TunedWithVagus:
     async def start(self, rig: Rig) -> None:
         port = rig.ports.spare(0)
         settings = rig.folder / "vagus.yaml"
-        settings.write_text(yaml.safe_dump(_settings(rig, port), sort_keys=False), encoding="utf-8")
+        settings.write_text(
+            yaml.safe_dump(vagus_settings(rig, port), sort_keys=False), encoding="utf-8"
+        )
         process = await rig.spawn("vagus", [*_VAGUS, "run", "-c", str(settings)])
         self._end.append((rig, process))
         await rig.until_answers("vagus", url(port) + "/healthz")
@@ -111,7 +113,7 @@ class TunedWithVagus:
 _VAGUS = (sys.executable, "-m", "vagus")
 
 
-def _settings(rig: Rig, port: int) -> dict[str, object]:
+def vagus_settings(rig: Rig, port: int) -> dict[str, object]:
     """``vagus.yaml`` for the rig: everything that is not said is Vagus's default."""
     replicas = {name: url(number) for name, number in rig.ports.replicas.items()}
     envoy = {
