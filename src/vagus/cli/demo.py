@@ -34,7 +34,7 @@ from vagus.lab.settings import LabSettings
 from vagus.lab.stack import Lab
 from vagus.narrative import narrate
 
-RATE = 1.0  # questions a second: what two cores answer at leisure
+RATE = 0.7  # questions a second: what two cores answer at leisure
 STEADY_ANSWERS = 6  # good answers in a row before the first fault
 STEADY_WITHIN = 90.0  # s
 LOG_WIDTH = 160  # columns where there is no terminal to ask

@@ -21,9 +21,9 @@ from vagus.lab.minilm import DIMENSION, MODEL
 from vagus.lab.retrieval import Hit, PassageStore, RetrievalFailed
 
 TOP_K = 3
-CONTEXT_CHARACTERS = 640
-"""Of all passages together, about 170 tokens; with instruction and question a prompt of 250."""
-ANSWER_TOKENS = 24
+CONTEXT_CHARACTERS = 240
+"""Of all passages together, about 65 tokens: reading a prompt costs two cores more than answering."""
+ANSWER_TOKENS = 16
 
 _INSTRUCTION = "Answer the question about Python in one short sentence. Use these notes."
 _EMBED_TIMEOUT = aiohttp.ClientTimeout(total=5, sock_connect=2)

@@ -49,13 +49,14 @@ def a_finding(
     *,
     subject: Subject = CHAT[0],
     age: float = 1.0,
+    lasting: float = 0.0,
     closed: bool = False,
 ) -> Finding:
     return Finding(
         subject=subject,
         symptom=symptom,
         sense=sense,
-        opened_at=NOW - age,
+        opened_at=NOW - age - lasting,
         last_seen_at=NOW - age,
         sentence="it makes no progress",
         closed_at=NOW if closed else None,

@@ -14,6 +14,9 @@ second, so this is many times what a live sense needs."""
 NEEDED_TO_MOVE_TRAFFIC = 1  # it is undone within a second
 NEEDED_TO_TOUCH_A_PROCESS = 2  # what it was doing is lost
 
+STEADY_S = 4.0
+"""How long slowness must go on to be told from what was still queued when traffic went away."""
+
 RETRY_S = 3.0  # the second sense may be about to see it
 
 
@@ -26,9 +29,10 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
 
     Silence is no evidence of anything. Two things follow from where senses can look. A replica out
     of traffic is out of the gateway's sight: what the gateway saw before goes on counting, since
-    only hurting callers could refresh it. And whether an answer is nonsense only a probe can read,
-    by comparing it with siblings' answers; once no caller is served by that replica, its word is
-    enough.
+    only hurting callers could refresh it. And some symptoms only a probe can see of a replica that
+    serves nobody, by comparing its answers with siblings': nonsense, and slowness that goes on when
+    no traffic is left to explain it. Once no caller is served by that replica, a probe's word is
+    enough for these.
     """
     if is_recovery(request):
         return allow("evidence", "a recovery needs none")
@@ -44,7 +48,7 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
         senses |= {finding.sense for finding in about if finding.sense is Sense.GATEWAY}
     moves = request.remedy.action in MOVES_TRAFFIC
     needed = NEEDED_TO_MOVE_TRAFFIC if moves else NEEDED_TO_TOUCH_A_PROCESS
-    if out_of_sight and any(finding.symptom is Symptom.NONSENSE for finding in fresh):
+    if out_of_sight and any(_is_told_by_probes_alone(finding) for finding in fresh):
         needed = min(needed, 1)
     named = ", ".join(sorted(senses)) or "nobody"
     numbers = {"senses": float(len(senses)), "needed": float(needed)}
@@ -52,6 +56,13 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
         return allow("evidence", f"seen by {named}", **numbers)
     reason = f"seen by {named}, and {needed} independent senses are needed"
     return deny("evidence", reason, retry_after=RETRY_S, **numbers)
+
+
+def _is_told_by_probes_alone(finding: Finding) -> bool:
+    if finding.symptom is Symptom.NONSENSE:
+        return True
+    went_on = finding.last_seen_at - finding.opened_at
+    return finding.symptom is Symptom.SLOW and finding.sense is Sense.PROBE and went_on >= STEADY_S
 
 
 def _is_fresh(finding: Finding, now: float) -> bool:
