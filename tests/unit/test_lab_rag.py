@@ -266,11 +266,12 @@ async def test_a_bad_question_is_refused(client: aiohttp.ClientSession, body: st
 
 
 def test_a_prompt_holds_each_text_once_and_stays_short() -> None:
-    same = [Hit(number, "x" * 300, 0.1) for number in range(2)]
+    first = CONTEXT_CHARACTERS // 2
+    same = [Hit(number, "x" * first, 0.1) for number in range(2)]
     messages = prompt("And?", [*same, Hit(2, "y" * 900, 0.2), Hit(3, "z" * 900, 0.3)])
     notes = messages[1]["content"]
-    assert notes.count("x") == 300
-    assert notes.count("y") == CONTEXT_CHARACTERS - 300
+    assert notes.count("x") == first
+    assert notes.count("y") == CONTEXT_CHARACTERS - first
     assert "z" not in notes
 
 

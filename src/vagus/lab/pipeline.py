@@ -22,7 +22,7 @@ from vagus.lab.retrieval import Hit, PassageStore, RetrievalFailed
 
 TOP_K = 3
 CONTEXT_CHARACTERS = 240
-"""Of all passages together, about 65 tokens: reading a prompt costs two cores more than answering."""
+"""Of all passages together, about 65 tokens: on two cores, reading a prompt is what costs."""
 ANSWER_TOKENS = 16
 
 _INSTRUCTION = "Answer the question about Python in one short sentence. Use these notes."

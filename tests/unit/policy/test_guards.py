@@ -156,7 +156,9 @@ def test_senses_needed(findings: tuple[Finding, ...], moves: Decision, touches: 
         (0.0, (a_finding(PROBE, Symptom.NONSENSE),), ALLOW),
         (1.0, (a_finding(PROBE, Symptom.NONSENSE),), DENY),
         (0.0, (a_finding(PROBE, Symptom.NONSENSE, age=300.0),), DENY),
-        # and so is slowness that goes on when no traffic is left to explain it
+        # and so is whatever a probe goes on seeing when no traffic is left to explain it
+        (0.0, (a_finding(PROBE, Symptom.WRONG_SHAPE, lasting=5.0),), ALLOW),
+        (1.0, (a_finding(PROBE, Symptom.WRONG_SHAPE, lasting=5.0),), DENY),
         (0.0, (a_finding(PROBE, Symptom.SLOW, lasting=5.0),), ALLOW),
         (0.0, (a_finding(PROBE, Symptom.SLOW, lasting=1.0),), DENY),
         (1.0, (a_finding(PROBE, Symptom.SLOW, lasting=5.0),), DENY),

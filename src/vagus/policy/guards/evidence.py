@@ -15,7 +15,7 @@ NEEDED_TO_MOVE_TRAFFIC = 1  # it is undone within a second
 NEEDED_TO_TOUCH_A_PROCESS = 2  # what it was doing is lost
 
 STEADY_S = 4.0
-"""How long slowness must go on to be told from what was still queued when traffic went away."""
+"""How long a probe must go on seeing it: eight probes, and what was queued is over."""
 
 RETRY_S = 3.0  # the second sense may be about to see it
 
@@ -29,10 +29,9 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
 
     Silence is no evidence of anything. Two things follow from where senses can look. A replica out
     of traffic is out of the gateway's sight: what the gateway saw before goes on counting, since
-    only hurting callers could refresh it. And some symptoms only a probe can see of a replica that
-    serves nobody, by comparing its answers with siblings': nonsense, and slowness that goes on when
-    no traffic is left to explain it. Once no caller is served by that replica, a probe's word is
-    enough for these.
+    only hurting callers could refresh it. And a probe may be the only witness that is left, because
+    it was quicker than any caller; then time is the second one: what a probe goes on seeing when no
+    traffic is left to explain it is enough, and nonsense, which nobody else can read, at once.
     """
     if is_recovery(request):
         return allow("evidence", "a recovery needs none")
@@ -48,7 +47,7 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
         senses |= {finding.sense for finding in about if finding.sense is Sense.GATEWAY}
     moves = request.remedy.action in MOVES_TRAFFIC
     needed = NEEDED_TO_MOVE_TRAFFIC if moves else NEEDED_TO_TOUCH_A_PROCESS
-    if out_of_sight and any(_is_told_by_probes_alone(finding) for finding in fresh):
+    if out_of_sight and any(_needs_no_other(finding) for finding in fresh):
         needed = min(needed, 1)
     named = ", ".join(sorted(senses)) or "nobody"
     numbers = {"senses": float(len(senses)), "needed": float(needed)}
@@ -58,11 +57,12 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
     return deny("evidence", reason, retry_after=RETRY_S, **numbers)
 
 
-def _is_told_by_probes_alone(finding: Finding) -> bool:
+def _needs_no_other(finding: Finding) -> bool:
+    """Of a replica that serves nobody: whether a probe's word alone is enough."""
     if finding.symptom is Symptom.NONSENSE:
         return True
     went_on = finding.last_seen_at - finding.opened_at
-    return finding.symptom is Symptom.SLOW and finding.sense is Sense.PROBE and went_on >= STEADY_S
+    return finding.sense is Sense.PROBE and went_on >= STEADY_S
 
 
 def _is_fresh(finding: Finding, now: float) -> bool:
