@@ -28,8 +28,8 @@ def claim(state_url: str) -> IO[str]:
     """Hold the state for this process until the returned file is closed, or the process ends in
     whatever way. Raises StateError naming the process that holds it."""
     path = Path(state_url.removeprefix(SQLITE) + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+", encoding="ascii")
     except OSError as error:
         raise StateError(
