@@ -32,7 +32,7 @@ class Length:
 
 
 FULL = Length(before=500, after=3_000, runs=3)
-QUICK = Length(before=100, after=300, runs=1)
+QUICK = Length(before=75, after=275, runs=1)
 
 
 @dataclass(frozen=True)
