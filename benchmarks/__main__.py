@@ -36,6 +36,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder a benchmark may keep")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
     parser.add_argument("--quick", action="store_true", help="within a minute, for a look")
+    parser.add_argument("--runs", type=int, metavar="N", help="of each case, where it is repeated")
     parser.add_argument("--only", action="append", default=[], metavar="WORD", help="cases with it")
     arguments = parser.parse_args()
     if arguments.json and arguments.name in ("all", "docs"):
@@ -47,6 +48,7 @@ def _run(name: str, arguments: argparse.Namespace, console: Console) -> Report:
     options = Options(
         quick=arguments.quick,
         data=arguments.data,
+        runs=arguments.runs,
         only=tuple(arguments.only),
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )

@@ -30,6 +30,8 @@ class Options:
     quick: bool = False
     data: Path | None = None
     """Folder for what a benchmark needs or keeps between runs; its own business otherwise."""
+    runs: int | None = None
+    """How often a full run repeats each case, where it does; None: as often as the benchmark does."""
     only: tuple[str, ...] = ()
     """Measure only what contains one of these words; for development."""
     say: Callable[[str], None] = print

@@ -10,7 +10,8 @@ into traffic while it is still faulty is not safe yet.
 
 Compared are Envoy with `outlier_detection: {}`, Envoy tuned by hand (outlier detection, active
 health checks, retries on another host), the tuned one with Vagus beside it, and Prometheus with
-Alertmanager and a webhook that ejects. Medians of three runs, and the range of the time until safe.
+Alertmanager and a webhook that ejects. Medians of three runs (of ``--runs``), and the range of the
+time until safe.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ _LATE_MS = 50.0
 
 def run(options: Options) -> Result:
     """Measure every system against every fault; see the module's docstring."""
-    length = QUICK if options.quick else FULL
+    length = QUICK if options.quick else replace(FULL, runs=options.runs or FULL.runs)
     notes = []
     present: list[System] = []
     for system in SYSTEMS:
