@@ -31,7 +31,7 @@ class Options:
     data: Path | None = None
     """Folder for what a benchmark needs or keeps between runs; its own business otherwise."""
     runs: int | None = None
-    """How often a full run repeats each case, where it does; None: as often as the benchmark does."""
+    """How often a full run repeats each case; None: as often as the benchmark itself says."""
     only: tuple[str, ...] = ()
     """Measure only what contains one of these words; for development."""
     say: Callable[[str], None] = print

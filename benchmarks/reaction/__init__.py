@@ -20,6 +20,7 @@ import asyncio
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks.reaction.alertmanager import DEFAULTS, TUNED, AlertmanagerWebhook
 from benchmarks.reaction.case import FULL, QUICK, Case, Kept, Length, measure
