@@ -88,12 +88,14 @@ def _sort_out(
     homeless: Sequence[Finding], past: Sequence[Incident], topology: Topology, now: float
 ) -> tuple[dict[Subject, list[Finding]], list[Finding]]:
     """Findings that open an incident on their own subject, and those that must wait."""
+    left_over = [f for f in homeless if any(_left_over(f, i, topology, now) for i in past)]
+    news = [f for f in homeless if f not in left_over and f.symptom is not Symptom.SILENT]
     roots: dict[Subject, list[Finding]] = {}
-    waiting: list[Finding] = []
-    for finding in homeless:
-        if _must_wait(finding, homeless, past, topology, now):
+    waiting = list(left_over)
+    for finding in news:
+        if _must_wait(finding, news, topology, now):
             waiting.append(finding)
-        elif finding.symptom is not Symptom.SILENT:
+        else:
             roots.setdefault(finding.subject, []).append(finding)
     return roots, waiting
 
@@ -110,19 +112,10 @@ def _root_of(
     return min(below, key=lambda s: min(f.opened_at for f in roots[s]), default=None)
 
 
-def _must_wait(
-    finding: Finding,
-    homeless: Sequence[Finding],
-    past: Sequence[Incident],
-    topology: Topology,
-    now: float,
-) -> bool:
-    if any(_left_over(finding, incident, topology, now) for incident in past):
-        return True
+def _must_wait(finding: Finding, news: Sequence[Finding], topology: Topology, now: float) -> bool:
     if _is_own(finding):
         return False
-    below = (f for f in homeless if f.symptom is not Symptom.SILENT)
-    if any(_explains(f.subject, finding, topology) for f in below):
+    if any(_explains(f.subject, finding, topology) for f in news):
         return True  # it is told with what is below it
     node = topology.components.get(finding.subject.component)
     depends = node is not None and bool(node.depends_on)
