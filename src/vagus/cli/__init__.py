@@ -124,6 +124,10 @@ def demo(
     report: Annotated[Path, typer.Option(help="Where to write the HTML report.")] = Path(
         "vagus-demo.html"
     ),
+    picture: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Save what the terminal showed as an SVG."),
+    ] = None,
     port_offset: Annotated[int, typer.Option(help="Added to every port of the lab.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -143,6 +147,7 @@ def demo(
         keep=keep,
         mode=mode,
         report=report,
+        picture=picture,
         port_offset=port_offset,
         as_json=as_json,
     )

@@ -49,6 +49,7 @@ def run_demo(
     keep: bool,
     mode: str,
     report: Path,
+    picture: Path | None,
     port_offset: int,
     as_json: bool,
 ) -> None:
@@ -56,7 +57,7 @@ def run_demo(
         _list(as_json=as_json)
         return
     faults = choose(only, everything=all_faults)
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, record=picture is not None)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     result = asyncio.run(_until_interrupted(faults, keep, mode, port_offset, console))
@@ -68,6 +69,8 @@ def run_demo(
     else:
         console.print(_table(result))
         console.print(f"\n{result.healed} of {len(result.faults)} healed; report: {report}")
+    if picture is not None:
+        console.save_svg(str(picture), title="vagus demo")
     if not result.all_healed and mode != "shadow":
         raise typer.Exit(1)
 
