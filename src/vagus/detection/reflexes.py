@@ -115,24 +115,29 @@ class Reflexes:
     def open_findings(self) -> Sequence[Finding]:
         return self._register.all()
 
-    def suspects(self) -> frozenset[Subject]:
+    def suspects(self, *, with_controls: bool = True) -> frozenset[Subject]:
         """Who is to be probed frequently now: replicas with a finding or a first piece of evidence,
-        and, where these are to be compared (slow, nonsense), siblings not asked lately."""
-        wanted = set(self._suspected) | set(self._register.subjects())
-        compared = {s for s, symptoms in self._suspected.items() if symptoms & _NEEDS_CONTROLS}
-        for subject in compared:
-            for sibling in self._siblings(subject):
-                probed_at = sibling.probes[-1].at if sibling.probes else float("-inf")
-                if self._now - probed_at >= defaults.CONTROL_AGE_S:
-                    wanted.add(sibling.subject)
-        return frozenset(wanted)
+        and, as controls where it takes a comparison (slow, nonsense), siblings not asked lately.
+        Missing metrics alone arouse no suspicion: there are servers that have none."""
+        suspects = {f.subject for f in self._register.all() if f.symptom is not Symptom.SILENT}
+        suspects |= self._suspected.keys()
+        return frozenset(suspects | self._controls() if with_controls else suspects)
+
+    def _controls(self) -> set[Subject]:
+        compared = (s for s, symptoms in self._suspected.items() if symptoms & _NEEDS_CONTROLS)
+        return {
+            sibling.subject
+            for subject in compared
+            for sibling in self._siblings(subject)
+            if not sibling.probes or self._now - sibling.probes[-1].at >= defaults.CONTROL_AGE_S
+        }
 
     def _look(self, replica: ReplicaMemory, now: float) -> Iterator[Finding]:
         replica.drop_lost(min(now, self._log_at))
         peers = self._peers(replica, now)
         suspected: set[Symptom] = set()
         for reading in self._readings(replica, peers, now):
-            if reading.state is not State.GOOD:
+            if reading.state is not State.GOOD and reading.symptom is not Symptom.SILENT:
                 suspected.add(reading.symptom)
             changed = self._register.apply(replica.subject, reading, now)
             if changed is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vagus.model import Attempt, Evidence, Scrape, Sense, SensesReport, Subject
+from vagus.model import Attempt, Evidence, Failure, Scrape, Sense, SensesReport, Subject
 from vagus.topology import Topology
 
 MISSES = 2
@@ -40,6 +40,8 @@ STEADY_S = 5.0
 class _Target:
     seen_at: float  # its last scrape, good or bad
     gap: float = 0.0  # between its scrapes, usually
+    was_there: bool = False  # it gave metrics, once
+    refuses: bool = False  # nobody answers at all, as against answering without metrics
     misses: int = 0
     missing_since: float = 0.0  # the first miss in a row
 
@@ -73,8 +75,9 @@ class Senses:
             gap = scrape.at - target.seen_at
             target.gap = gap if target.gap == 0 else target.gap + 0.2 * (gap - target.gap)
             target.seen_at = scrape.at
+        target.refuses = scrape.failure in (Failure.REFUSED, Failure.TIMEOUT)
         if scrape.failure is None:
-            target.misses = 0
+            target.was_there, target.misses = True, 0
             return
         if target.misses == 0:
             target.missing_since = scrape.at
@@ -93,7 +96,7 @@ class Senses:
         if reason and not doubt and self._doubted_at is not None:
             reason += f"; steady again for {now - self._doubted_at:.0f} s"
         return SensesReport(
-            trusted=not reason, reason=reason, silent=len(missing), watched=len(self._targets)
+            trusted=not reason, reason=reason, silent=len(missing), watched=len(self._watched())
         )
 
     def _follow_topology(self) -> None:
@@ -138,10 +141,14 @@ class Senses:
         gaps = sorted(t.gap for t in self._targets.values())
         return gaps[len(gaps) // 2] if gaps else 0.0
 
+    def _watched(self) -> list[_Target]:
+        """Whoever answers, but never gave metrics, has none to miss."""
+        return [t for t in self._targets.values() if t.was_there or t.refuses]
+
     def _missing(self, now: float) -> list[float]:
         """Since when, for every target that is missing, in order."""
         since = []
-        for target in self._targets.values():
+        for target in self._watched():
             overdue = max(SILENT_S, SILENT_GAPS * target.gap)
             if target.misses >= MISSES:
                 since.append(target.missing_since)
@@ -153,7 +160,7 @@ class Senses:
         """The most targets that went missing together, out of those that were there until then."""
         for first, began in enumerate(missing):
             together = sum(1 for at in missing[first:] if at - began <= TOGETHER_S)
-            there = len(self._targets) - first
+            there = len(self._watched()) - first
             if together >= AT_LEAST and together > TOO_MANY * there:
                 spread = missing[first + together - 1] - began
                 return (

@@ -16,7 +16,7 @@ from vagus.testing.evidence import stack
 from vagus.testing.traffic import LIGHT, LLM, STORM, Fault, Load, Stack, Weather, watch
 
 TOPOLOGY = stack(chat=3)
-MINUTES = {"light": 3, "llm": 30, "storm": 10}
+MINUTES = {"light": 3, "llm": 20, "storm": 10}
 
 
 def run(load: Load, minutes: float, seed: int, **happenings: object) -> list[str]:

@@ -318,7 +318,8 @@ def test_slow_probes_count_only_against_siblings_asked_meanwhile(watched: Watche
     for n in range(1, 8):
         watched.see(probe(TWO, T + n, first=0.5, duration=0.6))
     assert watched.open() == set()
-    assert {ONE, TWO, THREE} <= watched.reflexes.suspects()  # asked now, so that there is a measure
+    assert watched.reflexes.suspects(with_controls=False) == {TWO}
+    assert watched.reflexes.suspects() == {ONE, TWO, THREE}  # so that there is a measure
     watched.see(probe(ONE, T + 8), probe(THREE, T + 8))
     watched.look(T + 8.1)
     assert watched.open() == {("chat-2", Symptom.SLOW, Sense.PROBE)}
@@ -372,6 +373,7 @@ def test_metrics_that_cannot_be_read_are_silence_and_no_sickness(watched: Watche
     for n in range(1, 4):
         watched.see(scrape(TWO, T + n, Failure.WRONG_TYPE))
     assert watched.open() == {("chat-2", Symptom.SILENT, Sense.SCRAPE)}
+    assert watched.reflexes.suspects() == frozenset()
     for n in range(4, 7):
         watched.see(scrape(TWO, T + n, running=0, steps=1))
     assert watched.open() == set()

@@ -104,6 +104,20 @@ def test_the_rest_vanishing_after_two_were_dead_for_long_is_not() -> None:
     assert "3 of 4 scrape targets" in report.reason
 
 
+def test_who_never_had_metrics_is_not_missed() -> None:
+    """Servers without ``/metrics`` answer it with a page of their own, from the first day on."""
+    watch = Watch()
+    watch.missing = dict.fromkeys(TARGETS, Failure.WRONG_TYPE)
+    reports = watch.seconds(30)
+    assert all(report == SensesReport(True, "", 0, 0) for report in reports)
+
+
+def test_nobody_there_from_the_start() -> None:
+    watch = Watch()
+    watch.missing = dict.fromkeys(TARGETS, Failure.REFUSED)
+    assert not watch.seconds(5)[-1].trusted
+
+
 def test_a_single_failed_scrape_of_everybody_is_a_hiccup() -> None:
     watch = Watch()
     watch.seconds(10)
