@@ -72,18 +72,25 @@ def make_cluster(settings: LabSettings, role: str, password: str) -> None:
 
 
 def _initdb(settings: LabSettings, folder: Path, role: str, password_file: Path) -> None:
-    done = _run(
-        *(str(programs(settings) / "initdb"), "-D", str(folder)),
-        *("--username", role, "--pwfile", str(password_file), "--auth=scram-sha-256"),
-        *("--encoding=UTF8", "--locale=C", "--no-sync"),
-    )
+    try:
+        done = _run(
+            *(str(programs(settings) / "initdb"), "-D", str(folder)),
+            *("--username", role, "--pwfile", str(password_file), "--auth=scram-sha-256"),
+            *("--encoding=UTF8", "--locale=C", "--no-sync"),
+        )
+    except PermissionError as error:  # not even the program can be reached
+        raise _out_of_reach(folder, str(error)) from error
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), "no reason")
-        raise LabError(
-            f"Postgres could not make its data folder: {reason}",
-            where=str(folder),
-            mend="use a run folder that every user can reach, such as one in /tmp",
-        )
+        raise _out_of_reach(folder, reason)
+
+
+def _out_of_reach(folder: Path, reason: str) -> LabError:
+    return LabError(
+        f"Postgres could not make its data folder: {reason}",
+        where=str(folder),
+        mend="use a run folder that every user can reach, such as one in /tmp",
+    )
 
 
 def write_private(path: Path, text: str) -> Path:
