@@ -287,6 +287,12 @@ def test_a_little_slower_is_not_slow(watched: Watched) -> None:
     assert watched.said == []
 
 
+def test_twice_and_a_half_as_long_is_still_within_what_happens(watched: Watched) -> None:
+    rates(watched, dict.fromkeys((ONE, TWO, THREE), 0.2), rows=64)
+    rates(watched, {ONE: 0.2, TWO: 0.5, THREE: 0.2}, rows=80, start=T + 4)
+    assert watched.said == []
+
+
 def test_attempts_in_flight_count_before_they_end(watched: Watched) -> None:
     """Each has lasted longer than a whole answer of a sibling; none has ended."""
     for n in range(20):
@@ -428,6 +434,18 @@ def test_ejected_it_closes_only_when_other_senses_find_it_good(watched: Watched)
     for n in range(1, 7):
         watched.see(probe(TWO, T + 70 + n * 0.5))
     assert watched.open() == set()
+
+
+def test_closed_by_probes_it_is_not_opened_again_by_the_rows_of_before(watched: Watched) -> None:
+    erroring(watched)
+    for n in range(1, 7):
+        watched.see(probe(TWO, T + 10 + n * 0.5))
+    assert watched.open() == set()
+    for n in range(40):
+        watched.look(T + 14 + n)
+    watched.see(answer(TWO, T + 20, Failure.SERVER_ERROR))
+    assert watched.open() == set()
+    assert len(watched.said) == 2
 
 
 def test_ejected_it_stays_while_probes_fail(watched: Watched) -> None:
