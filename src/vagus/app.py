@@ -84,7 +84,7 @@ class Vagus:
         self.store = Store(self.topology, self._rejections)
         self.history = Recorder(settings.telemetry.history, clock, self._rejections)
         self.outside = outside.choose(
-            settings, sessions, clock, self.topology, lambda: self._attention, self._rejections
+            settings, sessions, clock, self.topology, self._needs_attention, self._rejections
         )
         self._world = World(
             clock=clock,
@@ -139,6 +139,10 @@ class Vagus:
         """The stack as it stands now."""
         return self._topology
 
+    def _needs_attention(self) -> frozenset[Subject]:
+        """Who is probed often: suspects at once, and whoever is out of traffic or being healed."""
+        return self._attention | self.reflexes.suspects()
+
     def snapshot(self) -> Snapshot:
         now = self._clock.now()
         return Snapshot(
@@ -150,7 +154,7 @@ class Vagus:
                 self._topology,
                 in_force(self._overrides.all(), now),
                 self.reflexes.open_findings(),
-                self.reflexes.suspects(),
+                self.reflexes.suspects(with_controls=False),
                 self.outside.ejected(),
                 self.store.vitals(),
             ),
@@ -178,9 +182,7 @@ class Vagus:
         self._topology = present(self._declared, overrides, now)
         held = {row.subject for row in in_force(overrides, now)}
         incidents = self._incidents.active()
-        self._attention = frozenset(
-            held | self.reflexes.suspects() | {i.subject for i in incidents}
-        )
+        self._attention = frozenset(held | {i.subject for i in incidents})
         if self.settings.heartbeat is not None:
             _touch(self.settings)
         if render(self._declared, overrides, now) != self._traffic:

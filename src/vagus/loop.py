@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -20,6 +21,7 @@ from vagus.clock import Clock
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.diagnosis.correlate import correlate
+from vagus.diagnosis.rank import cause
 from vagus.entries import of_finding, of_incident
 from vagus.errors import Conflict
 from vagus.model import Evidence, Finding, Incident, IncidentState
@@ -127,11 +129,21 @@ class Loop:
         self._waiting = bool(assigned.waiting)
         for incident_id, findings in assigned.joining.items():
             self._incidents.record_findings(incident_id, findings)
+            self._rank_anew(incident_id)
         for opening in assigned.opening:
             incident = self._incidents.open(opening.subject, opening.cause, opening.findings)
             facts = of_incident(incident, [f.sentence for f in opening.findings])
             self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
             await self._ensure_healing(incident)
+
+    def _rank_anew(self, incident_id: str) -> None:
+        """What joins an incident may name its cause better: what was slow a second ago may hang."""
+        incident = self._incidents.get(incident_id)
+        findings = self._incidents.findings(incident_id, open_only=True)
+        ranked = cause(findings, incident.subject)
+        if incident.state is IncidentState.OPEN and ranked and ranked.fault != incident.cause.fault:
+            with suppress(Conflict):  # its workflow was faster; the next finding asks again
+                self._incidents.update(incident, cause=ranked)
 
     def _known_incidents(self) -> list[Incident]:
         """The active ones, and the latest that are over: what lingers of them is no news."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import select
 import signal
 import sys
 from collections import deque
@@ -63,9 +64,12 @@ async def _run(settings: config.Settings, console: Console | None) -> None:
 
 
 async def _print_lines(vagus: Vagus) -> None:
-    """Each entry of the ledger as a JSON line, from this start on."""
+    """Each entry of the ledger as a JSON line, from this start on, for as long as somebody reads:
+    whoever started it for its lines and was killed must not leave it behind."""
     last = vagus.began_after
-    while True:
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), select.POLLERR)
+    while not reader.poll(0):
         for entry in vagus.ledger.entries(after=last):
             last = entry.seq
             line = {
