@@ -109,8 +109,12 @@ class Component(_Strict):
     depends_on: tuple[Name, ...] = Field((), description="components that it calls")
     metrics_path: str = Field("/metrics", description="where its Prometheus metrics are")
     model: str | None = Field(None, description="model name that probes ask for")
-    dsn_env: str | None = Field(None, description="environment variable that holds the DSN")
-    collections: tuple[str, ...] = Field((), description="tables or collections that are queried")
+    dsn_env: str | None = Field(
+        None, description="environment variable that holds the DSN; checked, not used yet"
+    )
+    collections: tuple[str, ...] = Field(
+        (), description="tables or collections that are queried; checked, not used yet"
+    )
 
 
 class EnvoySettings(_Strict):
@@ -157,7 +161,7 @@ class PolicySettings(_Strict):
     kill_switch: Path = Field(
         Path("vagus.stop"), description="while this file exists nothing is acted upon"
     )
-    production: bool = Field(False, description="people depend on this stack")
+    production: bool = Field(False, description="people depend on this stack; not used yet")
 
 
 class HealingSettings(_Strict):
@@ -210,11 +214,13 @@ class Settings(_Strict):
     gateway: GatewaySettings | None = Field(
         None, description="what moves traffic; without it Vagus can't keep callers off a replica"
     )
-    objectives: tuple[Objective, ...] = Field((), description="what callers are promised")
+    objectives: tuple[Objective, ...] = Field(
+        (), description="what callers are promised; checked, not used yet"
+    )
     false_alarms: AlarmBudget = Field(
         default_factory=lambda: Rate(count=1.0, period=PERIODS["week"]),
         json_schema_extra={"default": "1 per week"},
-        description="how many false alarms are bearable, over all series together",
+        description="false alarms that are bearable, over all series; checked, not used yet",
     )
     mode: Mode = Field(
         Mode.SHADOW,
@@ -235,7 +241,9 @@ class Settings(_Strict):
         "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
     )
     heartbeat: Path | None = Field(None, description="touched every second while the loop runs")
-    notify: tuple[str, ...] = Field((), description="whom to tell")
+    notify: tuple[str, ...] = Field(
+        (), description="whom to tell; not used yet: nobody is notified"
+    )
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> Settings:

@@ -12,7 +12,6 @@ from vagus.model import (
     Aspect,
     Finding,
     Incident,
-    IncidentState,
     Override,
     SensesReport,
     Subject,
@@ -92,7 +91,3 @@ def replica_views(
         )
         for subject in topology.replicas()
     )
-
-
-def needs_a_person(incidents: Sequence[Incident]) -> tuple[Incident, ...]:
-    return tuple(i for i in incidents if i.state is IncidentState.ESCALATED)
