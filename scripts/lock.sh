@@ -21,7 +21,7 @@ lock() { # LIST ARGUMENT...
 }
 names() { grep -oE '^[a-z0-9-]+==[^ ]+' | sort; }
 
-lock dev --extra lab --group dev
+lock dev --extra lab --extra postgres --extra fast --group dev
 lock lab --extra lab --group build --no-annotate -c requirements/dev.txt
 lock run --group build --no-annotate -c requirements/dev.txt
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -147,6 +149,33 @@ class Mode(StrEnum):
     AUTO = "auto"
 
 
+class FreezeWindow(_Strict):
+    """A time in which nothing new is begun: every week on ``days`` from one time of the day to
+    another (past midnight if ``until`` is the earlier one), or once between two dates."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
+        (), description="weekdays on which it starts; none: every day, or the dates alone"
+    )
+    start: time | datetime = Field(alias="from", description="`18:00`, or a date with time")
+    until: time | datetime = Field(description="`08:00`, or a date with time")
+    timezone: str = Field("UTC", description="of the times, such as `Europe/Vienna`")
+    reason: str = Field(description="said to whoever is refused")
+
+    @model_validator(mode="after")
+    def _means_a_time(self) -> FreezeWindow:
+        if isinstance(self.start, datetime) != isinstance(self.until, datetime):
+            raise ValueError("'from' and 'until' must both be times of the day, or both be dates")
+        if isinstance(self.start, datetime) and self.days:
+            raise ValueError("'days' goes with times of the day, not with dates")
+        if self.start == self.until:
+            raise ValueError("'from' and 'until' are the same: that is no time at all")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{self.timezone!r} is no timezone that this machine knows") from error
+        return self
+
+
 class PolicySettings(_Strict):
     """What holds for every action."""
 
@@ -161,7 +190,37 @@ class PolicySettings(_Strict):
     kill_switch: Path = Field(
         Path("vagus.stop"), description="while this file exists nothing is acted upon"
     )
-    production: bool = Field(False, description="people depend on this stack; not used yet")
+    production: bool = Field(
+        False, description="people depend on this stack: what touches a process is a tier riskier"
+    )
+    environment: Name = Field(
+        "default",
+        description="which stack this is: licences and track records are kept apart by it",
+    )
+    freeze: tuple[FreezeWindow, ...] = Field(
+        (), description="when nothing new is begun; recoveries may finish"
+    )
+    rules: Path | None = Field(None, description="file of operators' rules (CEL)")
+    licences: Path | None = Field(
+        None, description="file of licences that were granted by hand, with owner and reason"
+    )
+    approval_timeout: Duration = Field(
+        900.0, description="how long a proposal waits for people; no answer means no"
+    )
+    approvers: dict[Name, tuple[Name, ...]] = Field(
+        default_factory=dict,
+        description="groups that rules may ask: which people, by the names of their tokens",
+    )
+
+    @model_validator(mode="after")
+    def _groups_have_members(self) -> PolicySettings:
+        for group, people in self.approvers.items():
+            if not people:
+                raise Misfit(
+                    "nobody is in this group, and that must never mean anybody",
+                    *("policy", "approvers", group),
+                )
+        return self
 
 
 class HealingSettings(_Strict):
@@ -207,6 +266,31 @@ class ApiSettings(_Strict):
     port: int = Field(9190, ge=0, le=65535, description="0 takes any free one")
 
 
+class Occasion(StrEnum):
+    PROPOSED = "proposed"  # a person must answer
+    ESCALATED = "escalated"  # a person is needed
+    ACTED = "acted"  # something of R2 or above was done
+    RESOLVED = "resolved"
+    STOPPED = "stopped"  # the kill switch was set or lifted, or the mode changed
+
+
+class NotifyTarget(_Strict):
+    """One place that is told. Its address holds secrets, so it is not written here."""
+
+    name: Name = Field(description="what it is called in logs and errors")
+    url_env: str | None = Field(None, description="environment variable with its Apprise URL")
+    url_file: Path | None = Field(None, description="file with its Apprise URL")
+    occasions: tuple[Occasion, ...] = Field(
+        (Occasion.PROPOSED, Occasion.ESCALATED, Occasion.ACTED), description="what it is told of"
+    )
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> NotifyTarget:
+        if (self.url_env is None) == (self.url_file is None):
+            raise ValueError("give one of url_env and url_file: where its Apprise URL is kept")
+        return self
+
+
 class Settings(_Strict):
     """All of ``vagus.yaml``."""
 
@@ -241,9 +325,7 @@ class Settings(_Strict):
         "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
     )
     heartbeat: Path | None = Field(None, description="touched every second while the loop runs")
-    notify: tuple[str, ...] = Field(
-        (), description="whom to tell; not used yet: nobody is notified"
-    )
+    notify: tuple[NotifyTarget, ...] = Field((), description="whom to tell, and of what")
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> Settings:
@@ -302,11 +384,21 @@ class Settings(_Strict):
             if envoy.access_log is not None:
                 paths["access_log"] = absolute(envoy.access_log)
             gateway = gateway.model_copy(update={"envoy": envoy.model_copy(update=paths)})
-        kill_switch = absolute(self.policy.kill_switch)
+        policy: dict[str, object] = {"kill_switch": absolute(self.policy.kill_switch)}
+        for name, path in (("rules", self.policy.rules), ("licences", self.policy.licences)):
+            if path is not None:
+                policy[name] = absolute(path)
+        notify = tuple(
+            target.model_copy(update={"url_file": absolute(target.url_file)})
+            if target.url_file is not None
+            else target
+            for target in self.notify
+        )
         changes: dict[str, object] = {
             "stack": stack,
             "gateway": gateway,
-            "policy": self.policy.model_copy(update={"kill_switch": kill_switch}),
+            "policy": self.policy.model_copy(update=policy),
+            "notify": notify,
         }
         if self.heartbeat is not None:
             changes["heartbeat"] = absolute(self.heartbeat)

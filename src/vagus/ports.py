@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from vagus.model import (
+    Answer,
     Aspect,
     Cause,
     Check,
@@ -21,13 +22,19 @@ from vagus.model import (
     IncidentState,
     Intent,
     IntentState,
+    Licence,
     Observed,
     Override,
     Probe,
+    Proposal,
+    ProposalState,
     Request,
     Ruling,
+    Stop,
     Subject,
+    TrackRecord,
     Traffic,
+    Trial,
 )
 
 Emit = Callable[[Sequence[Evidence]], None]
@@ -155,6 +162,10 @@ class Intents(Protocol):
 
     def finish(self, token: str, state: IntentState, note: str = "") -> Intent: ...
 
+    def of_incident(self, incident_id: str) -> Sequence[Intent]:
+        """Everything that was asked for in an incident, oldest first."""
+        ...
+
     def unfinished(self) -> Sequence[Intent]:
         """Written or acting: they count as used capacity and budget."""
         ...
@@ -194,3 +205,90 @@ class Leases(Protocol):
     def holds(self, target: Subject, owner: str, fencing: int) -> bool: ...
 
     def release(self, target: Subject, owner: str) -> None: ...
+
+
+# --- governance: what people decide, and what was earned ------------------------------------------
+
+
+class Proposals(Protocol):
+    """Requests that wait for people. An answer is taken once a person, and only while it waits."""
+
+    def open(self, proposal: Proposal) -> Proposal:
+        """Write it down; one of this id that is there already is returned as it stands."""
+        ...
+
+    def get(self, proposal_id: str) -> Proposal | None: ...
+
+    def answer(
+        self,
+        proposal_id: str,
+        answer: Answer,
+        tally: Callable[[Proposal], ProposalState],
+    ) -> Proposal:
+        """Add ``answer`` and let ``tally`` say what the proposal, with it, has become; one
+        transaction. Saying the same again is one answer.
+
+        Raises :class:`~vagus.errors.Conflict` if it no longer waits, or this person said otherwise.
+        """
+        ...
+
+    def close(self, proposal_id: str, state: ProposalState, note: str = "") -> Proposal:
+        """EXPIRED or VOID, unless people were faster: the proposal as it is now."""
+        ...
+
+    def waiting(self) -> Sequence[Proposal]:
+        """Those that are OPEN, oldest first."""
+        ...
+
+    def recent(self, limit: int, *, before: float | None = None) -> Sequence[Proposal]: ...
+
+    def of_rung(self, incident: str, epoch: int, rung: int) -> Sequence[Proposal]:
+        """Every proposal for this rung, whatever became of it, oldest first."""
+        ...
+
+
+class Trials(Protocol):
+    """How remedies fared: every verified outcome, once."""
+
+    def record(self, trial: Trial) -> bool:
+        """False: it was recorded before."""
+        ...
+
+    def track_record(
+        self, action: str, fault: str, component: str, environment: str
+    ) -> TrackRecord: ...
+
+    def all(self, limit: int = 1000) -> Sequence[Trial]:
+        """Newest first."""
+        ...
+
+
+class Licences(Protocol):
+    def issue(self, licence: Licence) -> Licence:
+        """Write it down; one of this id that is there already is returned as it stands."""
+        ...
+
+    def valid(self, now: float) -> Sequence[Licence]: ...
+
+    def all(self) -> Sequence[Licence]: ...
+
+    def revoke(self, licence_id: str, because: str) -> Licence:
+        """Raises :class:`~vagus.errors.StateError` if there is none; revoking twice is once."""
+        ...
+
+
+class Controls(Protocol):
+    """What people set while Vagus runs, outside of the configuration: every process of a state
+    sees it, and it outlives them all."""
+
+    def stop(self) -> Stop | None: ...
+
+    def set_stop(self, stop: Stop) -> None: ...
+
+    def clear_stop(self, by: str) -> None: ...
+
+    def mode(self) -> str | None:
+        """The mode that a person chose over the configuration's, or None."""
+        ...
+
+    def set_mode(self, mode: str | None, by: str, reason: str) -> None: ...

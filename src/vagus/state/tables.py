@@ -124,3 +124,109 @@ ledger = Table(
     Column("hash", String, nullable=False),
     UniqueConstraint("workflow", "step", "event"),
 )
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("id", String, primary_key=True),  # the token of the request
+    Column("incident", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("rung", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("asks", Text, nullable=False),
+    Column("binding", String, nullable=False),
+    Column("sheet", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("decided_at", Float),
+    Column("note", Text, nullable=False),
+    Index("proposals_by_state", "state"),
+    Index("proposals_by_time", "created_at"),
+    Index("proposals_by_rung", "incident", "epoch", "rung"),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("proposal", String, ForeignKey("proposals.id"), nullable=False),
+    Column("by", String, nullable=False),
+    Column("yes", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("proposal", "by"),  # one person, one answer
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("token", String, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("action", String, nullable=False),
+    Column("fault", String, nullable=False),
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("took", Float, nullable=False),
+    Column("experiment", String, nullable=False),
+    Index("trials_by_remedy", "action", "fault", "component", "environment"),
+)
+
+licences = Table(
+    "licences",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("action", String, nullable=False),
+    Column("component", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("fault", String, nullable=False),
+    Column("issued_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("issued_by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("bound", Float, nullable=False),
+    Column("took_p95", Float),
+    Column("experiments", Text, nullable=False),
+    Column("revoked_at", Float),
+    Column("revoked_because", Text, nullable=False),
+)
+
+controls = Table(
+    "controls",
+    metadata,
+    Column("name", String, primary_key=True),  # kill_switch | mode
+    Column("value", Text, nullable=False),
+    Column("by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),  # of the person or the program
+    Column("role", String, nullable=False),
+    Column("hash", String, nullable=False),  # SHA-256 of a secret of 256 random bits
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    UniqueConstraint("hash"),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("component", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("replicas", Text, nullable=False),  # those that run the new version
+    Column("started_at", Float, nullable=False),
+    Column("started_by", String, nullable=False),
+    Column("finished_at", Float),
+    Column("verdict", String, nullable=False),
+)

@@ -1,0 +1,87 @@
+"""Telemetry: what was seen of one replica."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vagus.model.subject import Subject, no_numbers
+
+
+class Sense(StrEnum):
+    """Where evidence comes from. Two findings are independent when their senses differ."""
+
+    GATEWAY = "gateway"
+    SCRAPE = "scrape"
+    PROBE = "probe"
+
+
+class Failure(StrEnum):
+    """How an exchange with a replica went wrong, in the terms of the exchange itself."""
+
+    REFUSED = "refused"  # nothing listens there
+    TIMEOUT = "timeout"  # accepted, but silent past the deadline
+    RESET = "reset"  # the connection broke before the first byte
+    TRUNCATED = "truncated"  # the stream broke after its first byte
+    SERVER_ERROR = "server-error"  # HTTP 5xx
+    WRONG_TYPE = "wrong-type"  # a content type that this kind of component never answers with
+    UNPARSEABLE = "unparseable"  # the right content type, but it can't be read, or is empty
+
+
+class Phase(StrEnum):
+    STARTED = "started"
+    STREAMING = "streaming"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a request at one replica, as the gateway saw it.
+
+    A request that was retried is several attempts. While it lasts it is reported when it starts and
+    then every second or so, which is what makes a stream that stands still visible.
+    """
+
+    subject: Subject
+    id: str  # request id and attempt number: unique for one attempt
+    phase: Phase
+    at: float  # when this report was made
+    started_at: float
+    failure: Failure | None = None
+    status: int | None = None  # HTTP status
+    time_to_first_token: float | None = None
+    duration: float = 0.0
+    received_bytes: int = 0
+    content_type: str = ""
+    cohort: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One reading of a replica's metrics: its own (SCRAPE), or what the gateway counts of it
+    (GATEWAY). ``values`` maps canonical signal names to numbers; counters are given as they stand
+    (cumulative), so that a reader can tell a reset."""
+
+    subject: Subject
+    at: float
+    failure: Failure | None = None
+    values: Mapping[str, float] = field(default_factory=no_numbers)
+    sense: Sense = Sense.SCRAPE
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One small question put to a replica directly, past the gateway."""
+
+    subject: Subject
+    at: float  # when it ended
+    failure: Failure | None = None
+    time_to_first_token: float | None = None
+    time_per_token: float | None = None
+    duration: float = 0.0
+    answer: str = ""  # greedy decoding: siblings with the same weights answer alike
+
+
+Evidence = Attempt | Scrape | Probe

@@ -1,0 +1,48 @@
+"""Diagnosis: what belongs together, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vagus.model.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A fault of the catalogue on a subject."""
+
+    fault: str
+    subject: Subject
+    confidence: float
+    sentence: str = ""
+
+
+class IncidentState(StrEnum):
+    OPEN = "open"  # known; its workflow runs, or is about to
+    ESCALATED = "escalated"  # a person is needed; containment stays in force
+    RESOLVED = "resolved"  # healed and verified, traffic returned
+    SHADOWED = "shadowed"  # decided and recorded, nothing was touched; open until it subsides
+    SUBSIDED = "subsided"  # the evidence went away and nothing had been done
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings that belong together. ``version`` is what compare-and-set compares; ``epoch``
+    numbers the healing workflows of one incident (``id:epoch``), so that a late one is known."""
+
+    id: str
+    subject: Subject
+    cause: Cause
+    state: IncidentState
+    opened_at: float
+    epoch: int = 1
+    version: int = 1
+    activity: str = ""  # what is being done this moment, in words
+    note: str = ""  # why it was escalated or closed
+    closed_at: float | None = None
+    retry_at: float | None = None  # an escalated one is tried again then, if the evidence holds
+
+    @property
+    def workflow_id(self) -> str:
+        return f"{self.id}:{self.epoch}"
