@@ -33,6 +33,7 @@ from vagus.policy.facts import gather
 from vagus.policy.gate import judge
 from vagus.policy.stop import stop_reason
 from vagus.policy.tiers import tier_of
+from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
 from vagus.remediation.traffic import in_force, present, reconcile, render
@@ -74,7 +75,6 @@ class Vagus:
         self._topology = present(self._declared, self._overrides.all(), clock.now())
         self._attention: frozenset[Subject] = frozenset()
         self._senses_report = SensesReport(trusted=True)
-        self._started: set[str] = set()
         self._traffic = render(self._declared, self._overrides.all(), clock.now())
 
         self.reflexes = Reflexes(self.topology)
@@ -95,6 +95,14 @@ class Vagus:
             runtimes=self.outside.runtimes,
         )
         self.healer = Healer(self._hands(Leases(database)))
+        self.reconciler = Reconciler(
+            clock=clock,
+            incidents=self._incidents,
+            topology=self.topology,
+            open_findings=self.reflexes.open_findings,
+            asking=self._asking,
+            start=self._start_healing,
+        )
         self.loop = Loop(
             clock=clock,
             interval=settings.telemetry.interval,
@@ -105,7 +113,7 @@ class Vagus:
             senses=self.senses,
             incidents=self._incidents,
             ledger=self.ledger,
-            ensure_healing=self._ensure_healing,
+            reconciler=self.reconciler,
             on_tick=self._tick,
         )
 
@@ -201,11 +209,13 @@ class Vagus:
 
     # --- what healing works with -----------------------------------------------------------------
 
-    async def _ensure_healing(self, incident: Incident) -> None:
-        if incident.workflow_id not in self._started:
-            self._started.add(incident.workflow_id)
-            self._attention |= {incident.subject}
-            await asyncio.to_thread(self.healer.ensure, incident.id, incident.epoch)
+    async def _start_healing(self, incident: Incident) -> None:
+        self._attention |= {incident.subject}
+        await asyncio.to_thread(self.healer.ensure, incident.id, incident.epoch)
+
+    def _asking(self) -> frozenset[str]:
+        """The incidents whose workflows wait for people."""
+        return frozenset()
 
     def _hands(self, leases: Leases) -> Hands:
         return Hands(

@@ -3,17 +3,16 @@
 Evidence comes in batches, from every source, through one bounded queue, and is judged as it comes:
 reflexes do not wait for the grid. The tick, once per interval, looks at what only time can show
 (work that stands still, silence) and reconciles: every open incident has its workflow, whatever
-became of the message that should have started it. All of this runs on one event loop and in this
-order; what takes long (the workflows) runs elsewhere and meets the loop in tables.
+became of the message that should have started it (``reconcile.py``). All of this runs on one event
+loop and in this order; what takes long (the workflows) runs elsewhere and meets the loop in tables.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 import structlog
 
@@ -26,12 +25,12 @@ from vagus.entries import of_finding, of_incident
 from vagus.errors import Conflict
 from vagus.model import Evidence, Finding, Incident, IncidentState
 from vagus.ports import Incidents, Ledger, Source
+from vagus.reconcile import Reconciler
 from vagus.topology import Topology
 
 log = structlog.get_logger()
 
 QUEUE_BATCHES = 4096  # a full queue drops evidence, and counts it: better blind than out of memory
-LOOKED = 5.0  # s after which a fresh start has seen every target several times
 AFTERMATH = 20  # incidents that are over and may still explain what is found
 SOURCE_RESTART = 1.0  # s until a source that broke is started again
 """A source handles its targets' troubles itself; one that raises has a bug, which must not blind
@@ -51,7 +50,7 @@ class Loop:
         senses: Senses,
         incidents: Incidents,
         ledger: Ledger,
-        ensure_healing: Callable[[Incident], Awaitable[None]],
+        reconciler: Reconciler,
         on_tick: Callable[[float], None],
     ) -> None:
         self._clock = clock
@@ -63,10 +62,9 @@ class Loop:
         self._senses = senses
         self._incidents = incidents
         self._ledger = ledger
-        self._ensure_healing = ensure_healing
+        self._reconciler = reconciler
         self._on_tick = on_tick
         self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
-        self._began_at = clock.now()
         self._waiting = False  # findings that correlation wants to be asked about again
         self.counts: Counter[str] = Counter()
 
@@ -105,7 +103,7 @@ class Loop:
             await self._clock.sleep(self._interval)
             self._on_tick(self._clock.now())
             await self.detect()
-            await self.reconcile()
+            await self._reconciler.reconcile()
 
     def sense(self, batch: Sequence[Evidence]) -> None:
         """Hand ``batch`` to everything that remembers or judges evidence."""
@@ -134,7 +132,8 @@ class Loop:
             incident = self._incidents.open(opening.subject, opening.cause, opening.findings)
             facts = of_incident(incident, [f.sentence for f in opening.findings])
             self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
-            await self._ensure_healing(incident)
+        if assigned.opening:
+            await self._reconciler.admit()
 
     def _rank_anew(self, incident_id: str) -> None:
         """What joins an incident may name its cause better: what was slow a second ago may hang."""
@@ -150,39 +149,6 @@ class Loop:
         known = {i.id: i for i in self._incidents.recent(AFTERMATH)}
         known |= {i.id: i for i in self._incidents.active()}
         return list(known.values())
-
-    async def reconcile(self) -> None:
-        """Every open incident has its workflow; one whose evidence went away is let go."""
-        now = self._clock.now()
-        for incident in self._incidents.active():
-            sick = self._is_sick(incident, now)
-            try:
-                if incident.state is IncidentState.SHADOWED and not sick:
-                    self._incidents.update(incident, state=IncidentState.SUBSIDED)
-                elif incident.state is IncidentState.ESCALATED and (
-                    not sick or (incident.retry_at is not None and now >= incident.retry_at)
-                ):
-                    # Well again, or time to try again: a new workflow returns traffic or treats.
-                    incident = self._incidents.update(
-                        incident, state=IncidentState.OPEN, new_epoch=True
-                    )
-            except Conflict:
-                continue  # its workflow was faster
-            if incident.state is IncidentState.OPEN:
-                await self._ensure_healing(incident)
-
-    def _is_sick(self, incident: Incident, now: float) -> bool:
-        """Whether it has open findings. What an earlier run found and this one, having looked for a
-        while, does not find is closed: its detector's memory ended with that run."""
-        findings = self._incidents.findings(incident.id, open_only=True)
-        if now - self._began_at >= LOOKED:
-            known = {finding.key for finding in self._reflexes.open_findings()}
-            lost = [f for f in findings if f.last_seen_at < self._began_at and f.key not in known]
-            if lost:
-                closed = [replace(f, closed_at=now) for f in lost]
-                self._incidents.record_findings(incident.id, closed)
-                findings = [f for f in findings if f not in lost]
-        return bool(findings)
 
     def _tell_finding(self, finding: Finding) -> None:
         event = "finding.opened" if finding.closed_at is None else "finding.closed"

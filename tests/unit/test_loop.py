@@ -13,8 +13,9 @@ from vagus.clock import ManualClock
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.loop import QUEUE_BATCHES, Loop
-from vagus.model import Evidence, Failure, Incident, IncidentState, Probe, Scrape, Subject
+from vagus.model import Cause, Evidence, Failure, Incident, IncidentState, Probe, Scrape, Subject
 from vagus.ports import Emit
+from vagus.reconcile import Reconciler
 from vagus.state.db import open_database
 from vagus.state.incidents import Incidents
 from vagus.state.ledger import Ledger
@@ -41,22 +42,36 @@ class Scene:
         topology = Topology.declared(config.parse(STACK))
         self.replicas = topology.replicas()
         self.ensured: list[str] = []
+        self.asking: set[str] = set()
+        self.broken = False
         self.seen: list[Evidence] = []
+        reflexes = Reflexes(lambda: topology)
+        self.reconciler = Reconciler(
+            clock=self.clock,
+            incidents=self.incidents,
+            topology=lambda: topology,
+            open_findings=reflexes.open_findings,
+            asking=lambda: self.asking,
+            start=self._start,
+            admitted=2,
+        )
         self.loop = Loop(
             clock=self.clock,
             interval=1.0,
             topology=lambda: topology,
             sources=(),
             remember=(self.seen.extend,),
-            reflexes=Reflexes(lambda: topology),
+            reflexes=reflexes,
             senses=Senses(lambda: topology),
             incidents=self.incidents,
             ledger=self.ledger,
-            ensure_healing=self._ensure,
+            reconciler=self.reconciler,
             on_tick=lambda now: None,
         )
 
-    async def _ensure(self, incident: Incident) -> None:
+    async def _start(self, incident: Incident) -> None:
+        if self.broken:
+            raise OSError("no engine")
         self.ensured.append(incident.workflow_id)
 
     async def second(self, *, dead: Sequence[Subject] = ()) -> None:
@@ -68,7 +83,7 @@ class Scene:
             self.loop.sense([Scrape(replica, now, failure=failure)])
             self.loop.sense([Probe(replica, now, failure=failure, time_to_first_token=0.1)])
         await self.loop.detect()
-        await self.loop.reconcile()
+        await self.reconciler.reconcile()
 
     def events(self) -> list[str]:
         return [entry.event for entry in self.ledger.entries()]
@@ -107,12 +122,43 @@ async def test_two_dead_replicas_are_two_incidents(scene: Scene) -> None:
     assert len(scene.incidents.active()) == 2
 
 
-async def test_a_workflow_that_was_never_started_is_started_by_the_next_tick(scene: Scene) -> None:
-    for _ in range(4):
-        await scene.second(dead=[CHAT_2])
-    scene.ensured.clear()  # as if the message had been lost
-    await scene.loop.reconcile()
-    assert scene.ensured == [scene.incidents.active()[0].workflow_id]
+async def test_a_workflow_that_could_not_be_started_is_started_by_the_next_tick(
+    scene: Scene,
+) -> None:
+    scene.broken = True
+    incident = incident_of(scene, "chat-2", "replica-gone")
+    with pytest.raises(OSError, match="no engine"):
+        await scene.reconciler.reconcile()
+    scene.broken = False
+    await scene.reconciler.reconcile()
+    assert scene.ensured == [incident.workflow_id]
+
+
+def incident_of(scene: Scene, replica: str, fault: str, confidence: float = 0.9) -> Incident:
+    scene.clock.advance(0.1)
+    return scene.incidents.open(Subject("chat", replica), Cause(fault, CHAT_2, confidence), [])
+
+
+async def test_in_a_storm_the_most_urgent_are_admitted_first(scene: Scene) -> None:
+    slow = incident_of(scene, "chat-1", "replica-slow")
+    doubtful = incident_of(scene, "chat-2", "replica-erroring", confidence=0.4)
+    gone = incident_of(scene, "chat-3", "replica-gone")
+    await scene.reconciler.reconcile()
+    assert scene.ensured == [gone.workflow_id, doubtful.workflow_id]
+    assert scene.reconciler.waiting == 1
+    scene.incidents.update(scene.incidents.get(gone.id), state=IncidentState.RESOLVED)
+    await scene.reconciler.reconcile()
+    assert scene.ensured[-1] == slow.workflow_id
+    assert scene.reconciler.waiting == 0
+
+
+async def test_who_waits_for_a_person_keeps_nobody_from_being_healed(scene: Scene) -> None:
+    asking = [incident_of(scene, name, "replica-gone") for name in ("chat-1", "chat-2")]
+    await scene.reconciler.reconcile()
+    scene.asking = {incident.id for incident in asking}
+    other = incident_of(scene, "chat-3", "replica-slow")
+    await scene.reconciler.reconcile()
+    assert scene.ensured[-1] == other.workflow_id
 
 
 async def escalated(scene: Scene, retry_at: float | None) -> Incident:
@@ -162,7 +208,7 @@ async def test_what_an_earlier_run_found_is_closed_once_this_one_has_looked(tmp_
     incident = before.incidents.active()[0]
     after = Scene(tmp_path)  # killed and started again; meanwhile the replica came back
     after.clock.advance(10.0)
-    after.loop._began_at = after.clock.now()
+    after.reconciler._began_at = after.clock.now()
     for _ in range(4):
         await after.second()
     assert after.incidents.findings(incident.id, open_only=True)

@@ -22,6 +22,7 @@ class Fault:
     shown_by: Symptom
     also: Mapping[Symptom, float]
     sentence: str  # {subject} is its name, {evidence} the sentence of the strongest finding
+    harm: float = 1.0  # the share of what it is asked that goes wrong
 
 
 _CATALOGUE = (
@@ -30,6 +31,7 @@ _CATALOGUE = (
         Symptom.GONE,
         {Symptom.CUTTING: 0.3, Symptom.ERRORING: 0.3, Symptom.SILENT: 0.2, Symptom.HUNG: 0.2},
         "{subject} is gone: {evidence}",
+        harm=0.8,  # a refused connection can be tried elsewhere
     ),
     Fault(
         "replica-hung",
@@ -56,8 +58,14 @@ _CATALOGUE = (
         "{subject} cuts its streams: {evidence}",
     ),
     Fault("replica-nonsense", Symptom.NONSENSE, {}, "{subject} talks nonsense: {evidence}"),
-    Fault("replica-slow", Symptom.SLOW, {}, "{subject} is slow: {evidence}"),
+    Fault("replica-slow", Symptom.SLOW, {}, "{subject} is slow: {evidence}", harm=0.4),
 )
 
 FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in _CATALOGUE}
 """By name; iterates in order of precedence."""
+
+
+def harm_of(fault: str) -> float:
+    """What a fault does to whoever is sent there; one that nobody knows is taken for the worst."""
+    known = FAULTS.get(fault)
+    return 1.0 if known is None else known.harm

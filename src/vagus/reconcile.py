@@ -1,0 +1,135 @@
+"""The reconciler: every open incident has its workflow, whatever became of the message for it.
+
+It is level-triggered. It does not ask what happened but what is: which incidents are open, which of
+them are being healed, which have no evidence left. So a message that was lost, a crash, or a
+workflow that escalated an hour ago all come to the same: the next tick sets it right.
+
+It is also where a storm is met. A workflow costs a thread and writes, so of a thousand incidents at
+once only so many are *admitted*, the most urgent first, and the rest wait here, as rows, which cost
+nothing. An incident that waits for a person holds no place: otherwise a few unanswered questions
+would keep everybody else from being healed (Karpenter's freeze, see the budget guard).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+
+from vagus.clock import Clock
+from vagus.diagnosis.faults import harm_of
+from vagus.errors import Conflict
+from vagus.model import Finding, Incident, IncidentState
+from vagus.ports import Incidents
+from vagus.topology import Topology
+
+ADMITTED = 32  # incidents whose workflows work at the same time
+LOOKED = 5.0  # s after which a fresh start has seen every target several times
+
+Start = Callable[[Incident], Awaitable[None]]
+
+
+class Reconciler:
+    """``start`` begins the workflow ``incident:epoch`` and does nothing if it began before;
+    ``open_findings`` is what detection finds now; ``asking`` names the incidents that wait for
+    people."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        incidents: Incidents,
+        topology: Callable[[], Topology],
+        open_findings: Callable[[], Sequence[Finding]],
+        asking: Callable[[], Collection[str]],
+        start: Start,
+        admitted: int = ADMITTED,
+    ) -> None:
+        self._clock = clock
+        self._incidents = incidents
+        self._topology = topology
+        self._open_findings = open_findings
+        self._asking = asking
+        self._start = start
+        self._admitted = admitted
+        self._began_at = clock.now()
+        self._started: set[str] = set()  # workflows of incidents that are still open
+        self.waiting = 0  # incidents that were not admitted yet
+
+    async def reconcile(self) -> None:
+        """Set right what the incidents' rows and the workflows disagree about."""
+        now = self._clock.now()
+        found = {finding.key for finding in self._open_findings()}
+        active = [self._moved_on(i, now, found) for i in self._incidents.active()]
+        await self._admit([i for i in active if i.state is IncidentState.OPEN])
+
+    async def admit(self) -> None:
+        """Start what there is room for: new incidents don't wait for the tick."""
+        active = self._incidents.active()
+        await self._admit([i for i in active if i.state is IncidentState.OPEN])
+
+    async def _admit(self, open_incidents: Sequence[Incident]) -> None:
+        self._started &= {incident.workflow_id for incident in open_incidents}
+        asking = self._asking()
+        working = sum(1 for i in open_incidents if self._runs(i) and i.id not in asking)
+        queue = sorted((i for i in open_incidents if not self._runs(i)), key=self._rank())
+        admitted = queue[: max(0, self._admitted - working)]
+        self.waiting = len(queue) - len(admitted)
+        for incident in admitted:
+            await self._start(incident)
+            self._started.add(incident.workflow_id)
+
+    def _runs(self, incident: Incident) -> bool:
+        return incident.workflow_id in self._started
+
+    def _rank(self) -> Callable[[Incident], tuple[float, float]]:
+        """Most urgent first, then the oldest."""
+        topology = self._topology()
+        sick = Counter(f.subject.component for f in self._open_findings())
+
+        def rank(incident: Incident) -> tuple[float, float]:
+            return -urgency(
+                incident, topology, sick[incident.subject.component]
+            ), incident.opened_at
+
+        return rank
+
+    def _moved_on(self, incident: Incident, now: float, found: Collection[str]) -> Incident:
+        """Well again, or time to try again: a new workflow returns traffic or treats."""
+        try:
+            if incident.state is IncidentState.OPEN:
+                if incident.opened_at < self._began_at:
+                    self._let_go(incident, now, found)
+                return incident
+            sick = self._let_go(incident, now, found)
+            if incident.state is IncidentState.SHADOWED and not sick:
+                return self._incidents.update(incident, state=IncidentState.SUBSIDED)
+            due = incident.retry_at is not None and now >= incident.retry_at
+            if incident.state is IncidentState.ESCALATED and (not sick or due):
+                return self._incidents.update(incident, state=IncidentState.OPEN, new_epoch=True)
+        except Conflict:
+            return self._incidents.get(incident.id)  # its workflow was faster
+        return incident
+
+    def _let_go(self, incident: Incident, now: float, found: Collection[str]) -> bool:
+        """Whether it still has evidence. What an earlier run found and this one, having looked for
+        a while, does not find is closed: its detector's memory ended with that run."""
+        findings = self._incidents.findings(incident.id, open_only=True)
+        if now - self._began_at >= LOOKED:
+            lost = [f for f in findings if f.last_seen_at < self._began_at and f.key not in found]
+            if lost:
+                closed = [replace(f, closed_at=now) for f in lost]
+                self._incidents.record_findings(incident.id, closed)
+                findings = [f for f in findings if f not in lost]
+        return bool(findings)
+
+
+def urgency(incident: Incident, topology: Topology, sick: int = 1) -> float:
+    """The share of its component's callers that are harmed, as far as it is believed: what its
+    fault does to whoever is sent there, times the replica's part in the component, times the
+    confidence, and more where siblings are ``sick`` as well and can't take over. From 0 up to 1."""
+    node = topology.components.get(incident.subject.component)
+    replicas = max(1, len(node.replicas) if node is not None else 1)
+    whole = not incident.subject.replica
+    share = 1.0 if whole else min(1.0, max(1, sick) / replicas)
+    return harm_of(incident.cause.fault) * incident.cause.confidence * share
