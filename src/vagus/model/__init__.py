@@ -16,6 +16,7 @@ They are values: nothing here reads a clock, a table or the network. Times are s
 Unix epoch unless a name says otherwise; durations are seconds; shares lie between 0 and 1.
 """
 
+from vagus.model.confidence import lower_bound
 from vagus.model.evidence import Attempt, Evidence, Failure, Phase, Probe, Scrape, Sense
 from vagus.model.finding import Finding, SensesReport, Symptom
 from vagus.model.governance import (
@@ -84,4 +85,5 @@ __all__ = [
     "Traffic",
     "Trial",
     "Verdict",
+    "lower_bound",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from math import ceil
 
+from vagus.model.confidence import lower_bound
 from vagus.model.ruling import VAGUS, Ask, Request
 from vagus.model.subject import Subject
 from vagus.model.verdict import Outcome
@@ -107,8 +110,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class TrackRecord:
-    """What is known of a remedy for a fault on a component. ``bound`` is the lower one-sided 95 %
-    confidence bound of its rate of success (Wilson score); 0 without trials."""
+    """What is known of a remedy for a fault on a component. ``bound`` is the rate of success that
+    is proven with 95 % confidence (:mod:`vagus.model.confidence`); 0 without trials. ``took_p95``
+    is over those that healed."""
 
     action: str
     fault: str
@@ -118,6 +122,22 @@ class TrackRecord:
     worse: int = 0
     bound: float = 0.0
     took_p95: float | None = None
+
+    @classmethod
+    def of(cls, action: str, fault: str, component: str, trials: Iterable[Trial]) -> TrackRecord:
+        """What ``trials``, all of this remedy, show. Inconclusive ones say nothing."""
+        said = [trial for trial in trials if trial.outcome is not Outcome.INCONCLUSIVE]
+        took = sorted(trial.took for trial in said if trial.outcome is Outcome.HEALED)
+        return cls(
+            action=action,
+            fault=fault,
+            component=component,
+            samples=len(said),
+            healed=len(took),
+            worse=sum(trial.outcome is Outcome.WORSE for trial in said),
+            bound=lower_bound(len(took), len(said)),
+            took_p95=took[ceil(0.95 * len(took)) - 1] if took else None,
+        )
 
     def __str__(self) -> str:
         if not self.samples:
