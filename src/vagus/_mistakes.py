@@ -7,6 +7,7 @@ So one mistake is told, the one that explains the others, with its line and what
 from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from vagus._yaml import Located
 from vagus.errors import ConfigError
@@ -57,14 +58,19 @@ def first_mistake(
 def _siblings(model: type[BaseModel], where: list[str]) -> list[str]:
     """The keys that are known at ``where``, for an error's mend."""
     for part in where:
-        field = model.model_fields.get(part)
+        field = _fields(model).get(part)
         if field is None:
             continue  # a name that the user chose
         found = _model_in(field.annotation)
         if found is None:
             return []
         model = found
-    return sorted(model.model_fields)
+    return sorted(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """By the names by which they are written."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -33,6 +33,28 @@ class Located:
 
     def line_of(self, path: Sequence[str]) -> int:
         """The line (from 1) of the deepest part of ``path`` that exists."""
+        return self._deepest(path)[1]
+
+    def place_in(self, path: Sequence[str], offset: int) -> tuple[int, int]:
+        """Line and column (from 1) of the character ``offset`` of the text at ``path``.
+
+        A text may be quoted, folded or indented in the document, which changes its whitespace and
+        nothing else; so the characters that are not whitespace are counted.
+        """
+        node, line = self._deepest(path)
+        if not isinstance(node, yaml.ScalarNode) or node.start_mark.buffer is None:
+            return line, 1
+        solid = [place for place, c in enumerate(str(node.value)) if not c.isspace()]
+        wanted = sum(place < offset for place in solid)
+        source: str = node.start_mark.buffer
+        at, seen, past = _begin(node, source), 0, wanted == len(solid)
+        while seen < wanted - past or source[at].isspace():
+            seen += not source[at].isspace()
+            at += 2 if _is_escape(node.style, source, at) else 1
+        at += past
+        return source.count("\n", 0, at) + 1, at - source.rfind("\n", 0, at)
+
+    def _deepest(self, path: Sequence[str]) -> tuple[yaml.Node | None, int]:
         node, line = self.node, 1
         for part in path:
             if isinstance(node, yaml.MappingNode):
@@ -47,7 +69,19 @@ class Located:
                 line = node.start_mark.line + 1
             else:
                 break
-        return line
+        return node, line
+
+
+def _begin(node: yaml.ScalarNode, source: str) -> int:
+    """Where the characters of a scalar begin: after its quote, or after the line of its ``|``."""
+    start: int = node.start_mark.pointer
+    if node.style in ("|", ">"):
+        return source.find("\n", start) + 1
+    return start + (node.style in ("'", '"'))
+
+
+def _is_escape(style: str | None, source: str, at: int) -> bool:
+    return (style == "'" and source[at : at + 2] == "''") or (style == '"' and source[at] == "\\")
 
 
 def load_located(text: str, *, name: str) -> Located:
