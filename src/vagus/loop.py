@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -19,11 +19,12 @@ import structlog
 from vagus.clock import Clock
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
+from vagus.diagnosis.changes import blame
 from vagus.diagnosis.correlate import correlate
 from vagus.diagnosis.rank import cause
 from vagus.entries import of_finding, of_incident
 from vagus.errors import Conflict
-from vagus.model import Evidence, Finding, Incident, IncidentState
+from vagus.model import Evidence, Finding, Incident, IncidentState, Rollout
 from vagus.ports import Incidents, Ledger, Source
 from vagus.reconcile import Reconciler
 from vagus.topology import Topology
@@ -50,6 +51,7 @@ class Loop:
         senses: Senses,
         incidents: Incidents,
         ledger: Ledger,
+        rollouts: Callable[[], Mapping[str, Rollout]],
         reconciler: Reconciler,
         on_tick: Callable[[float], None],
     ) -> None:
@@ -62,6 +64,7 @@ class Loop:
         self._senses = senses
         self._incidents = incidents
         self._ledger = ledger
+        self._rollouts = rollouts
         self._reconciler = reconciler
         self._on_tick = on_tick
         self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
@@ -129,7 +132,8 @@ class Loop:
             self._incidents.record_findings(incident_id, findings)
             self._rank_anew(incident_id)
         for opening in assigned.opening:
-            incident = self._incidents.open(opening.subject, opening.cause, opening.findings)
+            blamed = blame(opening.cause, self._rollouts(), now)
+            incident = self._incidents.open(opening.subject, blamed, opening.findings)
             facts = of_incident(incident, [f.sentence for f in opening.findings])
             self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
         if assigned.opening:
@@ -140,7 +144,10 @@ class Loop:
         incident = self._incidents.get(incident_id)
         findings = self._incidents.findings(incident_id, open_only=True)
         ranked = cause(findings, incident.subject)
-        if incident.state is IncidentState.OPEN and ranked and ranked.fault != incident.cause.fault:
+        if incident.state is not IncidentState.OPEN or ranked is None:
+            return
+        ranked = blame(ranked, self._rollouts(), self._clock.now())
+        if ranked.fault != incident.cause.fault:
             with suppress(Conflict):  # its workflow was faster; the next finding asks again
                 self._incidents.update(incident, cause=ranked)
 

@@ -28,6 +28,7 @@ from vagus.model import (
     Probe,
     Proposal,
     ProposalState,
+    Rollout,
     Request,
     Ruling,
     Stop,
@@ -79,6 +80,14 @@ class Runtime(Protocol):
     """Who can start and stop the processes of a component. Calls are idempotent by ``token``."""
 
     async def restart(self, subject: Subject, token: str) -> None: ...
+
+    async def deploy(self, subject: Subject, version: str, token: str) -> None:
+        """Restart it, and from now on as ``version``."""
+        ...
+
+    async def version(self, subject: Subject) -> str:
+        """What it runs; ``""`` where versions are not told apart."""
+        ...
 
     async def add(self, component: str, token: str) -> Endpoint:
         """Start one more replica and say where it is."""
@@ -256,7 +265,9 @@ class Trials(Protocol):
 
     def track_record(
         self, action: str, fault: str, component: str, environment: str
-    ) -> TrackRecord: ...
+    ) -> TrackRecord:
+        """Pooled over the replicas of ``component``; an empty ``fault`` pools all faults."""
+        ...
 
     def all(self, limit: int = 1000) -> Sequence[Trial]:
         """Newest first."""
@@ -274,6 +285,25 @@ class Licences(Protocol):
 
     def revoke(self, licence_id: str, because: str) -> Licence:
         """Raises :class:`~vagus.errors.StateError` if there is none; revoking twice is once."""
+        ...
+
+
+class Rollouts(Protocol):
+    """Deployments that Vagus was told of."""
+
+    def start(self, rollout: Rollout) -> Rollout:
+        """Raises :class:`~vagus.errors.Conflict` while another one of the component is under way;
+        one of this id that is there already is returned as it stands."""
+        ...
+
+    def finish(self, rollout_id: str, verdict: str) -> Rollout:
+        """Finishing twice is once: the first verdict stands."""
+        ...
+
+    def get(self, rollout_id: str) -> Rollout | None: ...
+
+    def latest(self) -> Mapping[str, Rollout]:
+        """The newest of each component, under way or not."""
         ...
 
 

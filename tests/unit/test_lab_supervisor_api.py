@@ -74,7 +74,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
     ports = {n: unused_port() for n in range(1, 4)}
     clock, stopped = SystemClock(), asyncio.Event()
 
-    def command(name: str, port: int) -> Command:
+    def command(name: str, port: int, version: str) -> Command:
         return Command((sys.executable, str(script), str(port)))
 
     processes = Processes(clock)

@@ -27,7 +27,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabSettings:
     writer.add_token_types([1, 1, 3])
     kind = gguf.GGMLQuantizationType.Q4_1
     matrix = rng.normal(size=(8, 64)).astype(np.float32)
-    writer.add_tensor("blk.0.ffn_up.weight", gguf.quants.quantize(matrix, kind), raw_dtype=kind)
+    for name in ("blk.0.ffn_up.weight", "blk.0.ffn_down.weight"):
+        writer.add_tensor(name, gguf.quants.quantize(matrix, kind), raw_dtype=kind)
     writer.add_tensor("output_norm.weight", rng.normal(size=64).astype(np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -42,18 +43,29 @@ def test_matrices_are_requantised_and_all_else_is_kept(
     settings: LabSettings, version: str, kind: str
 ) -> None:
     made = gguf.GGUFReader(weights.make(settings, version, silent))
-    matrix, norm = made.tensors
+    matrix, _, norm = made.tensors
     before = gguf.GGUFReader(settings.run_dir.parent / "original.gguf")
     assert matrix.tensor_type.name == kind
     values = gguf.quants.dequantize(matrix.data, matrix.tensor_type)
     original = gguf.quants.dequantize(before.tensors[0].data, before.tensors[0].tensor_type)
     assert values.shape == original.shape
     assert np.abs(values - original).max() < 0.5
-    assert np.array_equal(norm.data, before.tensors[1].data)
+    assert np.array_equal(norm.data, before.tensors[2].data)
     for name in ("general.name", "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"):
         assert made.fields[name].contents() == before.fields[name].contents()
     assert made.fields["general.version"].contents() == version
     assert gguf.LlamaFileType(made.fields["general.file_type"].contents()).name == f"MOSTLY_{kind}"
+
+
+def test_the_damaged_version_has_its_rows_in_another_order(settings: LabSettings) -> None:
+    def rows(version: str) -> tuple[np.ndarray, np.ndarray]:
+        up, down, _ = gguf.GGUFReader(weights.make(settings, version, silent)).tensors
+        return up.data, gguf.quants.dequantize(down.data, down.tensor_type)
+
+    (up, good), (same_up, bad) = rows("v1"), rows("v2-damaged")
+    assert np.array_equal(up, same_up)
+    assert not np.array_equal(good, bad)
+    assert np.array_equal(np.sort(good, axis=0), np.sort(bad, axis=0))
 
 
 def test_versions_differ(settings: LabSettings) -> None:

@@ -13,7 +13,17 @@ from vagus.clock import ManualClock
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.loop import QUEUE_BATCHES, Loop
-from vagus.model import Cause, Evidence, Failure, Incident, IncidentState, Probe, Scrape, Subject
+from vagus.model import (
+    Cause,
+    Evidence,
+    Failure,
+    Incident,
+    IncidentState,
+    Probe,
+    Rollout,
+    Scrape,
+    Subject,
+)
 from vagus.ports import Emit
 from vagus.reconcile import Reconciler
 from vagus.state.db import open_database
@@ -44,6 +54,7 @@ class Scene:
         self.ensured: list[str] = []
         self.asking: set[str] = set()
         self.broken = False
+        self.rollouts: dict[str, Rollout] = {}
         self.seen: list[Evidence] = []
         reflexes = Reflexes(lambda: topology)
         self.reconciler = Reconciler(
@@ -65,6 +76,7 @@ class Scene:
             senses=Senses(lambda: topology),
             incidents=self.incidents,
             ledger=self.ledger,
+            rollouts=lambda: self.rollouts,
             reconciler=self.reconciler,
             on_tick=lambda now: None,
         )
@@ -113,6 +125,18 @@ async def test_a_dead_replica_becomes_one_incident_with_one_workflow(scene: Scen
     assert set(scene.ensured) == {incidents[0].workflow_id}
     assert scene.events().count("incident.opened") == 1
     assert len(scene.incidents.findings(incidents[0].id)) >= 2
+
+
+async def test_a_replica_that_fell_ill_with_a_new_version_has_it_for_a_cause(scene: Scene) -> None:
+    await scene.second()
+    scene.rollouts["chat"] = Rollout(
+        "r-1", "chat", "v2", "v1", ("chat-2",), scene.clock.now(), "ana"
+    )
+    for _ in range(4):
+        await scene.second(dead=[CHAT_2, Subject("chat", "chat-3")])
+    causes = {i.subject.replica: i.cause for i in scene.incidents.active()}
+    assert (causes["chat-2"].fault, causes["chat-2"].before) == ("version-regressed", "v1")
+    assert causes["chat-3"].fault == "replica-gone"
 
 
 async def test_two_dead_replicas_are_two_incidents(scene: Scene) -> None:

@@ -21,12 +21,32 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 
 
 @app.command()
-def setup(model: Model = None, as_json: AsJson = False) -> None:
+def setup(
+    model: Model = None,
+    version: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--version", help="Make this version of the chat model too, such as v2."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Fetch the weights, make the model versions, embed the corpus. Cached: the second time is
     instant."""
     from vagus.cli.lab_commands import setup_lab
 
-    setup_lab(model=model, as_json=as_json)
+    setup_lab(model=model, versions=version or [], as_json=as_json)
+
+
+@app.command()
+def rollout(
+    version: Annotated[str, typer.Argument(help="v1, v2, or v2-damaged: which nobody wants.")],
+    replica: Annotated[str, typer.Option(help="The one that gets it: a canary.")] = "chat-3",
+    port_offset: Offset = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a version of the chat model on one replica of the running lab."""
+    from vagus.cli.lab_commands import roll_out
+
+    roll_out(version=version, replica=replica, port_offset=port_offset, as_json=as_json)
 
 
 @app.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -13,14 +15,16 @@ from rich.table import Table
 
 from vagus.cli.progress import StepProgress
 from vagus.lab import setup
+from vagus.lab.client import SupervisorClient
 from vagus.lab.settings import LabSettings, url
 from vagus.lab.stack import Lab, LabStatus
+from vagus.lab.status import ReplicaStatus
 
 
-def setup_lab(*, model: Path | None, as_json: bool) -> None:
+def setup_lab(*, model: Path | None, versions: Sequence[str], as_json: bool) -> None:
     settings = LabSettings(model=model)
     with StepProgress(Console(stderr=True)) as progress:
-        setup.prepare(settings, progress)
+        setup.prepare(settings, progress, versions)
     if as_json:
         typer.echo(json.dumps({"cache": str(settings.cache_dir)}))
     else:
@@ -82,6 +86,22 @@ def take_lab_down(*, port_offset: int, as_json: bool) -> None:
         typer.echo("the lab is down" if was_up else "the lab was not up")
 
 
+def roll_out(*, version: str, replica: str, port_offset: int, as_json: bool) -> None:
+    settings = LabSettings(offset=port_offset)
+    with StepProgress(Console(stderr=True)) as progress:
+        setup.prepare(settings, progress, [version])
+
+    async def publish() -> ReplicaStatus:
+        async with SupervisorClient.of(settings) as client:
+            return await client.restart(replica, f"rollout-{uuid.uuid4()}", version)
+
+    status = asyncio.run(publish())
+    if as_json:
+        typer.echo(json.dumps(status.to_json()))
+    else:
+        typer.echo(f"{status.name} starts as {status.version}")
+
+
 def print_lab_status(*, port_offset: int, as_json: bool) -> None:
     async def ask() -> LabStatus:
         lab = Lab(LabSettings(offset=port_offset))
@@ -101,8 +121,8 @@ def _print_status(status: LabStatus, *, as_json: bool) -> None:
     if not status.replicas:
         return
     table = Table(box=None, header_style="bright_black")
-    for title in ("replica", "address", "state", "fault"):
+    for title in ("replica", "address", "version", "state", "fault"):
         table.add_column(title)
     for name, replica in status.replicas.items():
-        table.add_row(name, replica.address, replica.state, replica.fault or "")
+        table.add_row(name, replica.address, replica.version, replica.state, replica.fault or "")
     Console().print(table)

@@ -19,7 +19,7 @@ class Fault:
     explains and that make it more credible, with how much (0 to 1)."""
 
     name: str
-    shown_by: Symptom
+    shown_by: Symptom | None  # None: it is told from a change and not from a symptom
     also: Mapping[Symptom, float]
     sentence: str  # {subject} is its name, {evidence} the sentence of the strongest finding
     harm: float = 1.0  # the share of what it is asked that goes wrong
@@ -56,6 +56,12 @@ _CATALOGUE = (
         Symptom.CUTTING,
         {Symptom.SLOW: 0.1},
         "{subject} cuts its streams: {evidence}",
+    ),
+    Fault(
+        "version-regressed",
+        None,
+        {},
+        "{subject} fell ill with a new version: {evidence}",
     ),
     Fault("replica-nonsense", Symptom.NONSENSE, {}, "{subject} talks nonsense: {evidence}"),
     Fault("replica-slow", Symptom.SLOW, {}, "{subject} is slow: {evidence}", harm=0.4),

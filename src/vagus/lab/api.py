@@ -131,12 +131,16 @@ class Api:
 
     async def _restart(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
+        version = (await _order(request)).get("version")
+        if version is not None and not isinstance(version, str):
+            raise Refused(400, "the version is not a string")
 
         async def act() -> Answer:
-            await self._fleet.restart(name)
+            await self._fleet.restart(name, version)
             return self._fleet.status(name).to_json()
 
-        return await self._carry_out(request, f"restart {name}", act)
+        what = f"restart {name}" + (f" as {version}" if version else "")
+        return await self._carry_out(request, what, act)
 
     async def _add(self, request: web.Request) -> web.Response:
         component = request.match_info["component"]

@@ -17,7 +17,7 @@ import aiohttp
 
 from vagus.clock import Clock
 from vagus.errors import LabError
-from vagus.lab import chat, embed, gateway, job, rag, vectors
+from vagus.lab import chat, embed, gateway, job, rag, vectors, weights
 from vagus.lab.api import Health
 from vagus.lab.fleet import Blueprint, Fleet, ReadyCheck, http_ready
 from vagus.lab.processes import Command, Processes
@@ -36,23 +36,27 @@ def blueprints(settings: LabSettings, session: aiohttp.ClientSession) -> dict[st
     admin = http_ready(session, "/ready")
     return {
         "chat": Blueprint(
-            command=lambda name, port: Command(tuple(chat.command(settings, name, port))),
+            command=lambda name, port, version: Command(
+                tuple(chat.command(settings, name, port, version))
+            ),
             ready=healthy,
             port=functools.partial(settings.port, "chat"),
             hop=True,
+            version=settings.chat_version,
+            require=functools.partial(weights.model_file, settings),
         ),
         "embed": Blueprint(
-            command=lambda name, port: Command(tuple(embed.command(settings, name, port))),
+            command=lambda name, port, version: Command(tuple(embed.command(settings, name, port))),
             ready=healthy,
             port=functools.partial(settings.port, "embed"),
             hop=True,
         ),
         "rag": Blueprint(
-            command=lambda name, port: Command(tuple(rag.command(settings, name, port))),
+            command=lambda name, port, version: Command(tuple(rag.command(settings, name, port))),
             ready=healthy,
         ),
         "vectors": Blueprint(
-            command=lambda name, port: Command(
+            command=lambda name, port, version: Command(
                 tuple(vectors.command(settings)),
                 user=vectors.run_as(),
                 # A fast shutdown: Postgres ends its sessions itself, and its files stay clean.
@@ -63,7 +67,7 @@ def blueprints(settings: LabSettings, session: aiohttp.ClientSession) -> dict[st
             scheme="postgresql",
         ),
         "gateway": Blueprint(
-            command=lambda name, port: Command(tuple(gateway.command(settings))),
+            command=lambda name, port, version: Command(tuple(gateway.command(settings))),
             ready=lambda port: admin(settings.envoy_admin_port),
         ),
     }

@@ -22,19 +22,20 @@ from vagus.lab.settings import LabSettings, url
 from vagus.lab.weights import model_file
 
 
-def command(settings: LabSettings, name: str, port: int) -> list[str]:
-    """The command line of the replica ``name`` whose public port is ``port``."""
+def command(settings: LabSettings, name: str, port: int, version: str) -> list[str]:
+    """The command line of the replica ``name`` of ``version`` whose public port is ``port``."""
     return [
         *(sys.executable, "-m", "vagus.lab.chat"),
         *("--settings", str(settings.settings_file), "--name", name, "--port", str(port)),
+        *("--version", version),
     ]
 
 
-async def run(settings: LabSettings, port: int) -> int:
+async def run(settings: LabSettings, port: int, version: str) -> int:
     """Run the replica until SIGTERM or until its server ends; returns the exit code."""
     server_port = settings.chat_server_port(port)
     server = await asyncio.create_subprocess_exec(
-        *llama.command(model_file(settings), settings.chat_version, server_port),
+        *llama.command(model_file(settings, version), version, server_port),
         stdin=asyncio.subprocess.PIPE,
     )
     stop = asyncio.Event()
@@ -63,9 +64,11 @@ def main() -> None:
     parser.add_argument("--settings", type=Path, required=True)
     parser.add_argument("--name", default="chat")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--version", required=True)
     options = parser.parse_args()
     try:
-        sys.exit(asyncio.run(run(LabSettings.load(options.settings), options.port)))
+        settings = LabSettings.load(options.settings)
+        sys.exit(asyncio.run(run(settings, options.port, options.version)))
     except LabError as error:
         sys.exit(f"{options.name}: {error}")
 

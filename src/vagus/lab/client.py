@@ -67,10 +67,13 @@ class SupervisorClient:
     async def replica(self, name: str) -> ReplicaStatus:
         return ReplicaStatus.from_json(await self._call("GET", f"/replicas/{name}"))
 
-    async def restart(self, name: str, token: str) -> ReplicaStatus:
-        """End a replica and start it anew; answers once it is started, not when it is ready."""
-        path = f"/replicas/{name}/restart"
-        return ReplicaStatus.from_json(await self._call("POST", path, {"token": token}))
+    async def restart(self, name: str, token: str, version: str | None = None) -> ReplicaStatus:
+        """End a replica and start it anew, as ``version`` if one is given; answers once it is
+        started, not when it is ready."""
+        order: dict[str, object] = {"token": token}
+        if version is not None:
+            order["version"] = version
+        return ReplicaStatus.from_json(await self._call("POST", f"/replicas/{name}/restart", order))
 
     async def add(self, component: str, token: str) -> ReplicaStatus:
         """Start one more replica of ``component``."""

@@ -50,8 +50,8 @@ class Refused(LabError):
 class Blueprint:
     """How replicas of one component are made."""
 
-    command: Callable[[str, int], Command]
-    """From name and port."""
+    command: Callable[[str, int, str], Command]
+    """From name, port and version."""
     ready: ReadyCheck
     """Whether the replica on that port serves."""
     port: Callable[[int], int] | None = None
@@ -59,6 +59,10 @@ class Blueprint:
     scheme: str = "http"
     hop: bool = False
     """Whether the replica can be told to misbehave."""
+    version: str = ""
+    """What replicas run unless they are told otherwise; empty: there is one version only."""
+    require: Callable[[str], object] | None = None
+    """Raises LabError for a version that is not there to be run."""
 
 
 @dataclass
@@ -69,6 +73,7 @@ class Replica:
     component: str
     port: int
     group: Group
+    version: str
     generation: int = 1
     ready: bool = False
     fault: str | None = None
@@ -123,6 +128,7 @@ class Fleet:
             started_at=group.started_at,
             generation=replica.generation,
             fault=replica.fault,
+            version=replica.version,
             rss_mb=round(memory.get(group.pid, 0) / 2**20, 1),
         )
 
@@ -139,8 +145,9 @@ class Fleet:
 
     def start(self, component: str, name: str, port: int) -> None:
         """Start a replica that does not exist yet."""
-        group = self._launch(component, name, port)
-        self._replicas[name] = Replica(name, component, port, group)
+        version = self._blueprints[component].version
+        group = self._launch(component, name, port, version)
+        self._replicas[name] = Replica(name, component, port, group, version)
         self._watch_ready(self._replicas[name])
 
     async def until_ready(self, name: str, within_s: float) -> None:
@@ -157,12 +164,16 @@ class Fleet:
                 )
             await self._clock.sleep(_POLL_S)
 
-    async def restart(self, name: str) -> None:
-        """End what is left of a replica and start it anew on its port; doesn't wait for ready."""
+    async def restart(self, name: str, version: str | None = None) -> None:
+        """End what is left of a replica and start it anew on its port, from now on as ``version``
+        if one is given; doesn't wait for ready."""
         replica = self._find(name)
+        if version is not None:
+            self._require(replica.component, version)
         async with replica.changing:
             await self._processes.end(replica.group)
-            replica.group = self._launch(replica.component, name, replica.port)
+            replica.version = replica.version if version is None else version
+            replica.group = self._launch(replica.component, name, replica.port, replica.version)
             replica.generation += 1
             replica.ready, replica.fault = False, None
             self._watch_ready(replica)
@@ -199,8 +210,18 @@ class Fleet:
             )
         return blueprint.port
 
-    def _launch(self, component: str, name: str, port: int) -> Group:
-        command = self._blueprints[component].command(name, port)
+    def _require(self, component: str, version: str) -> None:
+        """Refuse a version before anything is ended for it."""
+        require = self._blueprints[component].require
+        if require is None:
+            raise Refused(400, f"{component} has one version only")
+        try:
+            require(version)
+        except LabError as error:
+            raise Refused(409, f"{version!r}: {error.message}", mend=error.mend) from error
+
+    def _launch(self, component: str, name: str, port: int, version: str) -> Group:
+        command = self._blueprints[component].command(name, port, version)
         return self._processes.start(command, self._log(name))
 
     def _log(self, name: str) -> Path:

@@ -7,6 +7,7 @@ and returns within a second, and two at once do no harm. Nothing here starts a p
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,14 +45,17 @@ class Prepared:
     corpus: Corpus
 
 
-def prepare(settings: LabSettings, progress: Progress) -> Prepared:
-    """Fetch and make what is missing in the cache.
+def prepare(settings: LabSettings, progress: Progress, versions: Sequence[str] = ()) -> Prepared:
+    """Fetch and make what is missing in the cache; ``versions`` of the chat model besides the one
+    that the lab starts with.
 
     Raises :class:`~vagus.errors.MissingExtra` or :class:`~vagus.errors.LabError`.
     """
     check_extra()
     try:
         model = weights.prepare(settings, progress)
+        for version in versions:
+            weights.make(settings, version, progress)
         progress("tokenizer", 0.0, "the embedding model's tokenizer")
         tokenizer = minilm.fetch_tokenizer(settings.cache_dir)
         progress("tokenizer", 1.0, "ready")

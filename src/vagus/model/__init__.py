@@ -20,6 +20,7 @@ from vagus.model.confidence import lower_bound
 from vagus.model.evidence import Attempt, Evidence, Failure, Phase, Probe, Scrape, Sense
 from vagus.model.finding import Finding, SensesReport, Symptom
 from vagus.model.governance import (
+    PROOF_NEEDED,
     Answer,
     Licence,
     Principal,
@@ -31,7 +32,7 @@ from vagus.model.governance import (
     TrackRecord,
     Trial,
 )
-from vagus.model.incident import Cause, Incident, IncidentState
+from vagus.model.incident import Cause, Incident, IncidentState, Rollout
 from vagus.model.intent import Check, Intent, IntentState
 from vagus.model.plan import Plan, Remedy, Tier
 from vagus.model.ruling import VAGUS, Ask, Decision, GuardRuling, Purpose, Request, Ruling
@@ -40,6 +41,7 @@ from vagus.model.traffic import Aspect, Endpoint, Override, Traffic
 from vagus.model.verdict import Observed, Outcome, Verdict
 
 __all__ = [
+    "PROOF_NEEDED",
     "VAGUS",
     "Answer",
     "Ask",
@@ -72,6 +74,7 @@ __all__ = [
     "Remedy",
     "Request",
     "Role",
+    "Rollout",
     "Ruling",
     "Scrape",
     "Sense",

@@ -16,6 +16,25 @@ class Cause:
     subject: Subject
     confidence: float
     sentence: str = ""
+    before: str = ""  # the version to go back to, where a rollout is the cause
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A deployment: ``replicas`` of a component get ``version`` in place of ``previous``."""
+
+    id: str
+    component: str
+    version: str
+    previous: str
+    replicas: tuple[str, ...]
+    started_at: float
+    started_by: str
+    finished_at: float | None = None
+    verdict: str = ""  # promoted | rolled-back | abandoned
+
+    def covers(self, subject: Subject) -> bool:
+        return subject.component == self.component and subject.replica in self.replicas
 
 
 class IncidentState(StrEnum):

@@ -27,6 +27,7 @@ class Remedy:
     action: str  # eject, drain, weight, restart, replace ... (remediation's registry)
     target: Subject
     share: float = 0.0  # of traffic, for ``weight``
+    version: str = ""  # to go back to, for ``rollback``
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Plan:
 
     ``containment`` keeps callers safe and is held until the incident closes; ``treatments`` are
     tried in order, each verified; ``return_steps`` are the shares of traffic given back one after
-    the other, the last one 1.0.
+    the other, the last one 1.0. ``reasons`` say why the order is not the playbook's, where it isn't.
     """
 
     fault: str
@@ -43,3 +44,4 @@ class Plan:
     containment: tuple[Remedy, ...] = ()
     treatments: tuple[Remedy, ...] = ()
     return_steps: tuple[float, ...] = (1.0,)
+    reasons: tuple[str, ...] = ()

@@ -26,6 +26,10 @@ class Subject:
     def __str__(self) -> str:
         return f"{self.component}/{self.replica}" if self.replica else self.component
 
+    def of(self, replica: str) -> Subject:
+        """Another replica of the same component."""
+        return Subject(self.component, replica)
+
     @classmethod
     def parse(cls, text: str) -> Subject:
         component, _, replica = text.partition("/")

@@ -24,6 +24,7 @@ FLOORS: Mapping[str, Tier] = MappingProxyType(
         "restore": Tier.R1,
         "restart": Tier.R1,
         "replace": Tier.R2,
+        "rollback": Tier.R3,
     }
 )
 """The tier of an action at its most harmless; circumstances only raise it."""

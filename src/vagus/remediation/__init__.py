@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vagus.remediation import processes, rerouting
+from vagus.remediation import processes, rerouting, versions
 from vagus.remediation.action import Action, World
 
 _KINDS: Mapping[str, Callable[[World], Action]] = {
@@ -20,6 +20,7 @@ _KINDS: Mapping[str, Callable[[World], Action]] = {
     "restore": rerouting.Restore,
     "restart": processes.Restart,
     "replace": processes.Replace,
+    "rollback": versions.Rollback,
 }
 
 NAMES = frozenset(_KINDS)

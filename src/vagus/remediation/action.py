@@ -20,7 +20,7 @@ from typing import Protocol
 from vagus.clock import Clock
 from vagus.errors import ActionError
 from vagus.model import Remedy, Subject, Tier
-from vagus.ports import Gateway, Overrides, Runtime
+from vagus.ports import Gateway, Overrides, Rollouts, Runtime
 from vagus.topology import Topology
 
 
@@ -75,6 +75,7 @@ class World:
     gateway: Gateway | None
     routed: Callable[[str], bool]  # whether the gateway steers this component
     runtimes: Mapping[str, Runtime]  # by component
+    rollouts: Rollouts | None = None
     steering: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from reading the overrides until they are in force. Without it, of two changes at once,
     the one that read first could land last and take the other one back."""

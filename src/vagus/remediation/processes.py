@@ -30,7 +30,7 @@ class Restart:
         self._world = world
 
     async def apply(self, order: Order) -> None:
-        await _told(_runtime(self._world, order).restart(order.target, order.token))
+        await told(runtime_of(self._world, order).restart(order.target, order.token))
 
     async def confirm(self, order: Order) -> bool | None:
         """None: a process doesn't say why it was started. Whether it is well again is seen."""
@@ -62,15 +62,15 @@ class Replace:
         self._world = world
 
     async def apply(self, order: Order) -> None:
-        runtime, target = _runtime(self._world, order), order.target
+        runtime, target = runtime_of(self._world, order), order.target
         require_route(self._world, target.component)
         name = f"{order.incident}:{target}"
         if self._successor(order) is None:
-            added = await _told(runtime.add(target.component, f"{name}:add"))
+            added = await told(runtime.add(target.component, f"{name}:add"))
             self._write_down(order, added)
         await reconcile(self._world, order.token, target.component)
-        if target.replica in await _told(runtime.replicas(target.component)):
-            await _told(runtime.remove(target, f"{name}:remove"))
+        if target.replica in await told(runtime.replicas(target.component)):
+            await told(runtime.remove(target, f"{name}:remove"))
 
     async def confirm(self, order: Order) -> bool | None:
         successor = self._successor(order)
@@ -78,7 +78,7 @@ class Replace:
             return False
         component = order.target.component
         try:
-            there = await _runtime(self._world, order).replicas(component)
+            there = await runtime_of(self._world, order).replicas(component)
             await reconcile(self._world, f"{order.token}:confirm", component)
         except (ActionError, SourceError):
             return None
@@ -111,7 +111,7 @@ class Replace:
         return None
 
 
-def _runtime(world: World, order: Order) -> Runtime:
+def runtime_of(world: World, order: Order) -> Runtime:
     runtime = world.runtimes.get(order.target.component)
     if runtime is None:
         raise ActionError(
@@ -121,7 +121,7 @@ def _runtime(world: World, order: Order) -> Runtime:
     return runtime
 
 
-async def _told(call: Awaitable[T]) -> T:
+async def told(call: Awaitable[T]) -> T:
     """The runtime's answer. What went wrong is said in the terms of an action: surely not done
     (nobody was there to ask), or unknown (somebody answered what nobody understands)."""
     try:

@@ -3,7 +3,7 @@
 The API is the contract, so your own supervisor serves as well as the lab's::
 
     GET    /replicas                           {"replicas": {NAME: {"component", "address", ...}}}
-    POST   /replicas/NAME/restart              {"token": T}
+    POST   /replicas/NAME/restart              {"token": T, "version": V if it changes}
     POST   /components/COMPONENT/replicas      {"token": T} -> {"name", "address", ...}
     DELETE /replicas/NAME                      {"token": T}
 
@@ -55,6 +55,15 @@ class ProcessRuntime:
     async def restart(self, subject: Subject, token: str) -> None:
         await self._order("POST", f"/replicas/{quote(subject.replica, safe='')}/restart", token)
 
+    async def deploy(self, subject: Subject, version: str, token: str) -> None:
+        path = f"/replicas/{quote(subject.replica, safe='')}/restart"
+        await self._order("POST", path, token, version=version)
+
+    async def version(self, subject: Subject) -> str:
+        row = (await self._replicas()).get(subject.replica)
+        version = row.get("version") if isinstance(row, dict) else None
+        return version if isinstance(version, str) else ""
+
     async def add(self, component: str, token: str) -> Endpoint:
         path = f"/components/{quote(component, safe='')}/replicas"
         answer = await self._order("POST", path, token)
@@ -64,6 +73,12 @@ class ProcessRuntime:
         await self._order("DELETE", f"/replicas/{quote(subject.replica, safe='')}", token)
 
     async def replicas(self, component: str) -> Mapping[str, str]:
+        rows = (await self._replicas()).values()
+        where = f"{self._supervisor}/replicas"
+        found = [row for row in rows if _component(row) == component]
+        return {e.replica: e.address for e in (_endpoint(row, where=where) for row in found)}
+
+    async def _replicas(self) -> Mapping[str, object]:
         where = f"{self._supervisor}/replicas"
         try:
             answer = await self._send("GET", where, {}, None, self._answer_within)
@@ -72,14 +87,14 @@ class ProcessRuntime:
         rows = answer.get("replicas") if isinstance(answer, dict) else None
         if not isinstance(rows, dict):
             raise MalformedData("answers JSON without 'replicas'", where=where, mend=_STATE)
-        found = [row for row in rows.values() if _component(row) == component]
-        return {e.replica: e.address for e in (_endpoint(row, where=where) for row in found)}
+        return rows
 
-    async def _order(self, method: str, path: str, token: str) -> object:
+    async def _order(self, method: str, path: str, token: str, **more: str) -> object:
         where = self._supervisor + path
         headers = _authorization(self._token_file)
         try:
-            return await self._send(method, where, headers, {"token": token}, self._order_within)
+            body = {"token": token, **more}
+            return await self._send(method, where, headers, body, self._order_within)
         except aiohttp.ClientConnectorError as error:
             raise _unreachable(where, error, self._order_within) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
