@@ -43,6 +43,7 @@ class GuardRuling:
     retry_after: float | None = None  # seconds; None: waiting does not help
     numbers: Mapping[str, float] = field(default_factory=no_numbers)
     ask: Ask | None = None  # with ASK: whom
+    also_ask: tuple[Ask, ...] = ()  # with ASK: further groups, who must say yes too
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ class Ruling:
         most: dict[str, int] = {}
         for said in self.guards:
             if said.decision is Decision.ASK:
-                ask = said.ask or Ask()
-                most[ask.group] = max(ask.approvers, most.get(ask.group, 0))
+                for ask in (said.ask or Ask(), *said.also_ask):
+                    most[ask.group] = max(ask.approvers, most.get(ask.group, 0))
         return tuple(Ask(count, group) for group, count in sorted(most.items()))
 
     @property
