@@ -26,12 +26,13 @@ from vagus.diagnosis.faults import FAULTS
 from vagus.errors import VagusError
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
+from vagus.learning import Learning
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Subject
+from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Stop, Subject
 from vagus.planning.plan import Playbooks
-from vagus.policy.facts import gather
+from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
-from vagus.policy.stop import stop_reason
+from vagus.policy.stop import stop_file
 from vagus.policy.tiers import tier_of
 from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
@@ -43,7 +44,10 @@ from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
 from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
+from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
+from vagus.state.rollouts import Rollouts
+from vagus.state.trials import Trials
 from vagus.telemetry.history import Recorder
 from vagus.telemetry.memory import Memory
 from vagus.telemetry.rejections import Rejections
@@ -69,8 +73,19 @@ class Vagus:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._incidents = Incidents(database)
+        self._rollouts = Rollouts(database)
         self._intents = Intents(database)
         self._overrides = Overrides(database)
+        self.licences = Licences(database)
+        self.trials = Trials(database)
+        self._law = Law(settings.policy, settings.healing.warm_up)
+        self._kept = Kept(
+            self._incidents,
+            self._intents,
+            self._overrides,
+            trials=self.trials,
+            licences=self.licences,
+        )
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
         self._attention: frozenset[Subject] = frozenset()
@@ -93,6 +108,7 @@ class Vagus:
             gateway=self.outside.gateway,
             routed=self.outside.routes,
             runtimes=self.outside.runtimes,
+            rollouts=self._rollouts,
         )
         self.healer = Healer(self._hands(Leases(database)))
         self.reconciler = Reconciler(
@@ -113,6 +129,7 @@ class Vagus:
             senses=self.senses,
             incidents=self._incidents,
             ledger=self.ledger,
+            rollouts=self._rollouts.latest,
             reconciler=self.reconciler,
             on_tick=self._tick,
         )
@@ -227,6 +244,9 @@ class Vagus:
             leases=leases,
             ledger=self.ledger,
             memory=self.memory,
+            learning=Learning(
+                self.trials, self.licences, self.ledger, self.settings.policy.environment
+            ),
             playbooks=Playbooks.load(FAULTS, NAMES),
             actions=actions(self._world),
             topology=self.topology,
@@ -240,23 +260,22 @@ class Vagus:
         )
 
     def _judge(self, request: Request) -> Ruling:
-        facts = gather(
-            request,
+        moment = Moment(
             now=self._clock.now(),
             mode=self.settings.mode,
-            policy=self.settings.policy,
-            stopped=self._stopped(),
+            stopped=self._stop(),
             senses=self._senses_report,
             ejected=self.outside.ejected(),
             topology=self._topology,
-            incidents=self._incidents,
-            intents=self._intents,
-            overrides=self._overrides,
         )
-        return judge(request, facts)
+        return judge(request, gather(request, self._law, moment, self._kept))
+
+    def _stop(self) -> Stop | None:
+        return stop_file(self.settings.policy.kill_switch)
 
     def _stopped(self) -> str | None:
-        return stop_reason(self.settings.policy.kill_switch)
+        stop = self._stop()
+        return None if stop is None else str(stop)
 
     def _forget(self, subject: Subject, at: float) -> None:
         self._loop.call_soon_threadsafe(self.reflexes.forget, subject, at)

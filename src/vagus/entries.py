@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vagus.model import Finding, Incident, Intent, Ruling, Subject, Verdict
+from vagus.model import (
+    Finding,
+    Incident,
+    Intent,
+    Licence,
+    Ruling,
+    Subject,
+    TrackRecord,
+    Trial,
+    Verdict,
+)
 
 Facts = dict[str, object]
 
@@ -73,4 +83,36 @@ def of_verdict(subject: Subject, verdict: Verdict) -> Facts:
         "outcome": verdict.outcome.value,
         "sentence": verdict.sentence,
         "numbers": dict(verdict.numbers),
+    }
+
+
+def of_trial(trial: Trial, record: TrackRecord) -> Facts:
+    """``record`` is what is known of this remedy with this trial in it."""
+    return {
+        "action": trial.action,
+        "fault": trial.fault,
+        "subject": str(trial.target),
+        "outcome": trial.outcome.value,
+        "took": trial.took,
+        "samples": record.samples,
+        "healed": record.healed,
+        "bound": record.bound,
+        "record": str(record),
+    }
+
+
+def of_licence(licence: Licence) -> Facts:
+    return {
+        "id": licence.id,
+        "action": licence.action,
+        "component": licence.component,
+        "environment": licence.environment,
+        "fault": licence.fault,
+        "expires_at": licence.expires_at,
+        "manual": licence.manual,
+        "issued_by": licence.issued_by,
+        "reason": licence.reason,
+        "samples": licence.samples,
+        "bound": licence.bound,
+        "experiments": list(licence.experiments),
     }

@@ -73,10 +73,19 @@ class Healer(Steps):
             verdict = self._watch(course, subject, done, since)
             if verdict.outcome is Outcome.HEALED:
                 if self._give_back(course, plan, subject):
+                    self._learn(done, verdict)
                     return self.conclude(course, IncidentState.RESOLVED, verdict.sentence)
                 # What the return made worse is taken back: no new evidence is asked for.
                 self._contain(course, plan, subject, Purpose.UNDO)
+                # Well without traffic and not with it: whatever it was, it was not healed.
+                verdict = replace(verdict, outcome=Outcome.UNCHANGED)
+            self._learn(done, verdict)
         return self.conclude(course, IncidentState.ESCALATED, "nothing on the ladder helped")
+
+    def _learn(self, done: Intent | None, verdict: Verdict) -> None:
+        """Nothing was done: it went away by itself, which says nothing of any remedy."""
+        if done is not None:
+            self.learn(done, verdict)
 
     def _contain(
         self, course: Course, plan: Plan, subject: Subject, purpose: Purpose = Purpose.CONTAIN

@@ -19,6 +19,7 @@ from vagus.clock import Clock
 from vagus.config import Settings
 from vagus.entries import of_intent, of_ruling, of_verdict
 from vagus.errors import ActionError, Conflict, NotAcknowledged
+from vagus.learning import Learning
 from vagus.model import (
     Aspect,
     Check,
@@ -68,6 +69,7 @@ class Hands:
     leases: Leases
     ledger: Ledger
     memory: Memory
+    learning: Learning
     playbooks: Playbooks
     actions: Mapping[str, Action]
     topology: Callable[[], Topology]
@@ -107,14 +109,17 @@ class Steps(DBOSConfiguredInstance):
         incident = hands.incidents.get(course.incident)
         if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
             return None
+        cause, component = incident.cause, incident.cause.subject.component
         plan = hands.playbooks.plan(
-            incident.cause,
+            cause,
             hands.topology(),
             routed=hands.routed(incident.subject.component),
             return_steps=hands.settings.healing.return_steps,
+            record_of=lambda action: hands.learning.record(action, cause.fault, component),
         )
         ladder = [r.action for r in (*plan.containment, *plan.treatments)]
-        self._tell(course, "plan", "planned", {"fault": plan.fault, "ladder": ladder})
+        facts = {"fault": plan.fault, "ladder": ladder, "reasons": list(plan.reasons)}
+        self._tell(course, "plan", "planned", facts)
         return plan
 
     @DBOS.step()
@@ -260,6 +265,11 @@ class Steps(DBOSConfiguredInstance):
             step = f"look:{since:.6f}:{look}"
             self._tell(course, step, "verdict", of_verdict(subject, verdict))
         return verdict
+
+    @DBOS.step()
+    def learn(self, treatment: Intent, verdict: Verdict) -> None:
+        """The remedy's record, and its licences, by what became of it."""
+        self._hands.learning.learn(treatment, verdict)
 
     @DBOS.step()
     def conclude(self, course: Course, state: IncidentState, note: str) -> str:

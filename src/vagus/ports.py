@@ -28,8 +28,8 @@ from vagus.model import (
     Probe,
     Proposal,
     ProposalState,
-    Rollout,
     Request,
+    Rollout,
     Ruling,
     Stop,
     Subject,
@@ -125,8 +125,9 @@ class Incidents(Protocol):
         """Those that are not over (open, escalated, shadowed), most urgent first."""
         ...
 
-    def recent(self, limit: int) -> Sequence[Incident]:
-        """The newest ones in whatever state, newest first."""
+    def recent(self, limit: int, *, before: str | None = None) -> Sequence[Incident]:
+        """The newest ones in whatever state, newest first; with ``before``, those that follow the
+        incident of this id. Raises :class:`~vagus.errors.NotFound` if there is none."""
         ...
 
     def update(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vagus import healing
-from vagus.model import Decision, GuardRuling, IncidentState, IntentState
-from vagus.testing.bench import Bench
+from vagus.model import Decision, GuardRuling, IncidentState, IntentState, Outcome, Trial
+from vagus.testing.bench import CHAT_2, Bench
 
 
 @pytest.fixture
@@ -164,3 +164,42 @@ def test_an_escalated_incident_that_held_nothing_back_just_ends(bench: Bench) ->
     again = bench.incidents.update(incident, state=IncidentState.OPEN, new_epoch=True)
     assert bench.heal(again).state is IncidentState.SUBSIDED
     assert bench.done(incident) == [("eject", IntentState.REFUSED)]
+
+
+# --- what is learned ------------------------------------------------------------------------------
+
+
+def outcomes(bench: Bench) -> list[tuple[str, Outcome]]:
+    return [(trial.action, trial.outcome) for trial in reversed(bench.trials.all())]
+
+
+def test_every_treatment_with_a_verdict_is_a_trial(bench: Bench) -> None:
+    bench.heal(bench.sicken(until=None))
+    assert outcomes(bench) == [("restart", Outcome.UNCHANGED), ("replace", Outcome.HEALED)]
+
+
+def test_what_was_not_treated_is_no_trial(bench: Bench) -> None:
+    bench.deny["restart"] = bench.deny["replace"] = GuardRuling("budget", Decision.DENY, "spent")
+    bench.heal(bench.sicken())
+    assert outcomes(bench) == []
+
+
+def test_what_callers_still_suffer_from_was_not_healed(bench: Bench) -> None:
+    bench.world.callers_fail = True
+    bench.heal(bench.sicken())
+    assert set(outcomes(bench)) == {("restart", Outcome.UNCHANGED), ("replace", Outcome.UNCHANGED)}
+
+
+def test_experience_changes_the_next_plan(bench: Bench) -> None:
+    for n in range(9):
+        for action, outcome in (("restart", Outcome.UNCHANGED), ("replace", Outcome.HEALED)):
+            token, at = f"{action}-{n}", bench.clock.now()
+            bench.trials.record(
+                Trial(token, at, action, "replica-gone", CHAT_2, "default", outcome, 1.0)
+            )
+    incident = bench.heal(bench.sicken(until="replace"))
+    treated = [name for name, _ in bench.done(incident) if name in ("restart", "replace")]
+    assert treated == ["replace"]
+    planned = next(e for e in bench.ledger.entries() if e.event == "planned")
+    assert planned.facts["ladder"] == ["eject", "replace", "restart"]
+    assert "restart healed 0 of 9" in str(planned.facts["reasons"])

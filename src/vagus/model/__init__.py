@@ -17,7 +17,16 @@ Unix epoch unless a name says otherwise; durations are seconds; shares lie betwe
 """
 
 from vagus.model.confidence import lower_bound
-from vagus.model.evidence import Attempt, Evidence, Failure, Phase, Probe, Scrape, Sense
+from vagus.model.evidence import (
+    Attempt,
+    Evidence,
+    Failure,
+    Histogram,
+    Phase,
+    Probe,
+    Scrape,
+    Sense,
+)
 from vagus.model.finding import Finding, SensesReport, Symptom
 from vagus.model.governance import (
     PROOF_NEEDED,
@@ -55,6 +64,7 @@ __all__ = [
     "Failure",
     "Finding",
     "GuardRuling",
+    "Histogram",
     "Incident",
     "IncidentState",
     "Intent",

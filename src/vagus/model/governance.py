@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from math import ceil
+from types import MappingProxyType
 
 from vagus.model.confidence import lower_bound
+from vagus.model.plan import Tier
 from vagus.model.ruling import VAGUS, Ask, Request
 from vagus.model.subject import Subject
 from vagus.model.verdict import Outcome
@@ -139,6 +141,11 @@ class TrackRecord:
             took_p95=took[ceil(0.95 * len(took)) - 1] if took else None,
         )
 
+    @property
+    def at_most(self) -> float:
+        """The rate above which the record refutes it, with the same confidence; 1 without one."""
+        return 1.0 - lower_bound(self.samples - self.healed, self.samples)
+
     def __str__(self) -> str:
         if not self.samples:
             return f"{self.action} was never tried for {self.fault} on {self.component}"
@@ -146,6 +153,11 @@ class TrackRecord:
             f"{self.action} healed {self.healed} of {self.samples} times "
             f"(at least {self.bound:.0%} with 95 % confidence)"
         )
+
+
+PROOF_NEEDED: Mapping[Tier, float] = MappingProxyType({Tier.R1: 0.5, Tier.R2: 0.8})
+"""The rate of success that must be proven for a remedy of this tier to hold a licence. R1 needs a
+licence only where a rule says so; from R3 on people decide, whatever is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,11 @@ class Licence:
             and self.environment == environment
             and self.fault in ("", fault)
         )
+
+    @property
+    def manual(self) -> bool:
+        """Granted by a person: nothing is proven, somebody vouches for it."""
+        return self.issued_by != VAGUS
 
     def valid(self, now: float) -> bool:
         return self.revoked_at is None and self.issued_at <= now < self.expires_at

@@ -36,7 +36,7 @@ class Plan:
 
     ``containment`` keeps callers safe and is held until the incident closes; ``treatments`` are
     tried in order, each verified; ``return_steps`` are the shares of traffic given back one after
-    the other, the last one 1.0. ``reasons`` say why the order is not the playbook's, where it isn't.
+    the other, the last one 1.0. ``reasons`` say why treatments are not in the playbook's order.
     """
 
     fault: str

@@ -3,7 +3,8 @@
 A playbook names remedies in order and nothing else: no conditions, no expressions. What may be done
 *now* is the gate's business, and how it is done the action's. What can't be done at all, because
 nobody can restart this component or no gateway stands before it, is left out here, so that a plan
-holds only what could be carried out.
+holds only what could be carried out. Its treatments stand in the playbook's order, but for those
+that experience has clearly put behind (:mod:`.track_record`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vagus._yaml import load_located
 from vagus.errors import ConfigError
-from vagus.model import Cause, Plan, Remedy, Subject
+from vagus.model import Cause, Plan, Remedy
+from vagus.planning.track_record import RecordOf, arrange
 from vagus.topology import Topology
 
 TRAFFIC_REMEDIES = frozenset({"eject", "drain"})
-PROCESS_REMEDIES = frozenset({"restart", "replace"})
+PROCESS_REMEDIES = frozenset({"restart", "replace", "rollback"})
 
 
 class _Playbook(BaseModel):
@@ -77,31 +79,40 @@ class Playbooks:
         *,
         routed: bool,
         return_steps: tuple[float, ...],
+        record_of: RecordOf,
     ) -> Plan:
         """What to do about ``cause``. ``routed``: a gateway of ours steers this component."""
         playbook = self._by_fault[cause.fault]
         target = cause.subject
         node = topology.components.get(target.component)
         restartable = node is not None and node.restartable
+        treatments = _remedies(playbook.treat, cause, routed=routed, restartable=restartable)
+        arranged, reasons = arrange(treatments, record_of)
         return Plan(
             fault=cause.fault,
             target=target,
-            containment=_remedies(playbook.contain, target, routed=routed, restartable=restartable),
-            treatments=_remedies(playbook.treat, target, routed=routed, restartable=restartable),
+            containment=_remedies(playbook.contain, cause, routed=routed, restartable=restartable),
+            treatments=arranged,
             return_steps=return_steps if playbook.return_ == "gradual" else (1.0,),
+            reasons=reasons,
         )
 
 
 def _remedies(
-    names: tuple[str, ...], target: Subject, *, routed: bool, restartable: bool
+    names: tuple[str, ...], cause: Cause, *, routed: bool, restartable: bool
 ) -> tuple[Remedy, ...]:
     possible = {
         **dict.fromkeys(TRAFFIC_REMEDIES, routed),
         **dict.fromkeys(PROCESS_REMEDIES, restartable),
         # A replacement must be put into traffic, so it needs both.
         "replace": routed and restartable,
+        "rollback": restartable and bool(cause.before),
     }
-    return tuple(Remedy(name, target) for name in names if possible.get(name, True))
+    return tuple(
+        Remedy(name, cause.subject, version=cause.before if name == "rollback" else "")
+        for name in names
+        if possible.get(name, True)
+    )
 
 
 def _read(file: Traversable, actions: Collection[str]) -> _Playbook:

@@ -50,14 +50,16 @@ class Trials:
     def track_record(
         self, action: str, fault: str, component: str, environment: str
     ) -> TrackRecord:
-        """How ``action`` fared for ``fault`` on all replicas of ``component`` together."""
-        of_this = (
+        """How ``action`` fared for ``fault`` (empty: for all of them) on all replicas of
+        ``component`` together."""
+        of_this = [
             _rows.c.action == action,
-            _rows.c.fault == fault,
             _rows.c.component == component,
             _rows.c.environment == environment,
             _rows.c.outcome != Outcome.INCONCLUSIVE.value,
-        )
+        ]
+        if fault:
+            of_this.append(_rows.c.fault == fault)
         return TrackRecord.of(action, fault, component, self._newest(REMEMBERED, *of_this))
 
     def all(self, limit: int = 1000) -> Sequence[Trial]:

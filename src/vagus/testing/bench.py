@@ -19,6 +19,7 @@ from vagus.clock import SystemClock
 from vagus.diagnosis.faults import FAULTS
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
+from vagus.learning import Learning
 from vagus.model import (
     Cause,
     Decision,
@@ -41,7 +42,9 @@ from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
 from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
+from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
+from vagus.state.trials import Trials
 from vagus.testing.world import Replica, SmallWorld
 from vagus.topology import Topology
 
@@ -61,21 +64,27 @@ healing: {hold: 50ms, timeout: 600ms, return_hold: 50ms}
 
 
 class Bench:
-    """``folder`` holds the state and the world's journal, so that a second bench, in another
-    process, goes on where a first one was killed. ``altered`` may put something around what the
-    workflow works with."""
+    """``folder`` holds the state, unless ``url`` names another one, and the world's journal, so
+    that a second bench, in another process, goes on where a first one was killed. ``altered`` may
+    put something around what the workflow works with."""
 
     def __init__(
-        self, folder: Path, altered: Callable[[Hands], Hands] = lambda hands: hands
+        self,
+        folder: Path,
+        altered: Callable[[Hands], Hands] = lambda hands: hands,
+        *,
+        url: str | None = None,
     ) -> None:
         self.clock = SystemClock()
         self.settings = config.parse(STACK)
-        self.url = f"sqlite:///{folder / 'vagus.db'}"
+        self.url = url or f"sqlite:///{folder / 'vagus.db'}"
         self.database = open_database(self.url, self.clock)
         self.incidents = Incidents(self.database)
         self.intents = Intents(self.database)
         self.overrides = Overrides(self.database)
         self.ledger = Ledger(self.database)
+        self.trials = Trials(self.database)
+        self.licences = Licences(self.database)
         self.declared = Topology.declared(self.settings)
         self.world = SmallWorld(
             self.clock,
@@ -113,6 +122,7 @@ class Bench:
             leases=Leases(self.database),
             ledger=self.ledger,
             memory=self.world,
+            learning=Learning(self.trials, self.licences, self.ledger, "default"),
             playbooks=Playbooks.load(FAULTS, NAMES),
             actions=actions(acting),
             topology=lambda: self.declared,
@@ -163,7 +173,7 @@ class Bench:
     def heal(self, incident: Incident) -> Incident:
         """Run the workflow of ``incident`` to its end."""
         self.healer.ensure(incident.id, incident.epoch)
-        DBOS.retrieve_workflow(incident.workflow_id).get_result()
+        DBOS.retrieve_workflow(incident.workflow_id).get_result(polling_interval_sec=0.02)
         return self.incidents.get(incident.id)
 
     def done(self, incident: Incident) -> list[tuple[str, IntentState]]:

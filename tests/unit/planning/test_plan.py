@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,11 @@ import pytest
 from vagus import config
 from vagus.diagnosis.faults import FAULTS
 from vagus.errors import ConfigError
-from vagus.model import Cause, Subject
+from vagus.model import Cause, Remedy, Subject, TrackRecord
 from vagus.planning.plan import Playbooks
 from vagus.topology import Topology
 
-ACTIONS = ("eject", "drain", "weight", "restore", "restart", "replace")
+ACTIONS = ("eject", "drain", "weight", "restore", "restart", "replace", "rollback")
 STACK = """
 stack:
   chat:
@@ -26,6 +27,10 @@ TOPOLOGY = Topology.declared(config.parse(STACK))
 STEPS = (0.25, 1.0)
 
 
+def untried(action: str) -> TrackRecord:
+    return TrackRecord(action, "replica-slow", "chat")
+
+
 def cause(component: str, fault: str = "replica-slow") -> Cause:
     return Cause(fault, Subject(component, f"{component}-1"), 0.9)
 
@@ -33,22 +38,32 @@ def cause(component: str, fault: str = "replica-slow") -> Cause:
 def test_every_known_fault_has_a_playbook() -> None:
     books = Playbooks.load(FAULTS, ACTIONS)
     for fault in FAULTS:
-        plan = books.plan(cause("chat", fault), TOPOLOGY, routed=True, return_steps=STEPS)
+        plan = books.plan(
+            cause("chat", fault), TOPOLOGY, routed=True, return_steps=STEPS, record_of=untried
+        )
         assert plan.containment
-        assert [remedy.action for remedy in plan.treatments] == ["restart", "replace"]
+        treated = [remedy.action for remedy in plan.treatments]
+        assert treated == ([] if fault == "version-regressed" else ["restart", "replace"])
         assert plan.return_steps == STEPS
+
+
+def test_a_regressed_version_is_rolled_back_to_the_one_before() -> None:
+    books = Playbooks.load(FAULTS, ACTIONS)
+    blamed = replace(cause("chat", "version-regressed"), before="v1")
+    plan = books.plan(blamed, TOPOLOGY, routed=True, return_steps=STEPS, record_of=untried)
+    assert plan.treatments == (Remedy("rollback", Subject("chat", "chat-1"), version="v1"),)
 
 
 def test_without_a_runtime_nothing_is_restarted() -> None:
     books = Playbooks.load(FAULTS, ACTIONS)
-    plan = books.plan(cause("rag"), TOPOLOGY, routed=True, return_steps=STEPS)
+    plan = books.plan(cause("rag"), TOPOLOGY, routed=True, return_steps=STEPS, record_of=untried)
     assert [remedy.action for remedy in plan.containment] == ["drain"]
     assert plan.treatments == ()
 
 
 def test_without_a_gateway_nothing_moves_traffic() -> None:
     books = Playbooks.load(FAULTS, ACTIONS)
-    plan = books.plan(cause("chat"), TOPOLOGY, routed=False, return_steps=STEPS)
+    plan = books.plan(cause("chat"), TOPOLOGY, routed=False, return_steps=STEPS, record_of=untried)
     assert plan.containment == ()
     assert [remedy.action for remedy in plan.treatments] == ["restart"]
 

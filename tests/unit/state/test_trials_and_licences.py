@@ -82,6 +82,8 @@ def test_replicas_are_pooled_and_everything_else_is_kept_apart(trials: Trials) -
         trials.record(trial)
     record = trials.track_record("restart", "replica-hung", "chat", "default")
     assert (record.samples, record.healed, record.worse) == (2, 1, 0)
+    all_faults = trials.track_record("restart", "", "chat", "default")
+    assert (all_faults.samples, all_faults.healed) == (3, 2)
 
 
 def test_what_was_never_tried_has_an_empty_record(trials: Trials) -> None:
