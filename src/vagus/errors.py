@@ -4,7 +4,9 @@
     ├── ConfigError                vagus.yaml (or a playbook) says something that can't be meant
     ├── MissingExtra               a feature needs packages that are not installed
     ├── StateError                 the state can't be opened, is corrupt, or is from a newer version
-    │   └── Conflict               somebody else changed the row first; read it again
+    │   ├── StateUnavailable       it can't be read or written at the moment; that may pass
+    │   ├── Conflict               somebody else changed the row first; read it again
+    │   └── NotFound               nothing has this name
     ├── LeaseLost                  this process no longer owns the target: stop at once
     ├── SourceError                a target could not be read
     │   ├── TargetUnreachable      nothing answers there
@@ -66,12 +68,21 @@ class StateError(VagusError):
     exit_code = 3
 
 
+class StateUnavailable(StateError):
+    """The state can't be read or written at the moment, and that may pass. Whoever can wait asks
+    again (what was being written may be there by then, or not); nobody may act meanwhile."""
+
+
 class Conflict(StateError):
     """A compare-and-set met a newer version of the row."""
 
 
+class NotFound(StateError):
+    """Nothing in the state has the name that was given."""
+
+
 class LeaseLost(VagusError):
-    """Another process holds the lease now; this one must stop acting."""
+    """Another process holds the lease now, or leads; this one must stop acting."""
 
     exit_code = 4
 

@@ -14,9 +14,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, Row, case, select, update
+from sqlalchemy import Connection, Row, and_, case, or_, select, update
 
-from vagus.errors import Conflict, StateError
+from vagus.errors import Conflict, NotFound, StateError
 from vagus.model import Cause, Finding, Incident, IncidentState, Sense, Subject, Symptom
 from vagus.state import records, tables
 from vagus.state.db import Database
@@ -56,7 +56,7 @@ class Incidents:
             return incident
 
     def get(self, incident_id: str) -> Incident:
-        """Raises StateError if there is none."""
+        """Raises NotFound if there is none."""
         with self._database.read() as connection:
             return _get(connection, incident_id)
 
@@ -74,10 +74,15 @@ class Incidents:
         with self._database.read() as connection:
             return [_incident(row) for row in connection.execute(wanted)]
 
-    def recent(self, limit: int) -> Sequence[Incident]:
-        """The newest ones in whatever state, newest first."""
+    def recent(self, limit: int, *, before: str | None = None) -> Sequence[Incident]:
+        """The newest ones in whatever state, newest first; with ``before``, those that follow the
+        incident of this id. Raises NotFound if there is none."""
         wanted = select(_rows).order_by(_rows.c.opened_at.desc(), _rows.c.id).limit(limit)
         with self._database.read() as connection:
+            if before is not None:
+                last = _get(connection, before)
+                same_instant = and_(_rows.c.opened_at == last.opened_at, _rows.c.id > last.id)
+                wanted = wanted.where(or_(_rows.c.opened_at < last.opened_at, same_instant))
             return [_incident(row) for row in connection.execute(wanted)]
 
     def update(
@@ -190,7 +195,7 @@ def _closed_at(current: Incident, state: IncidentState, now: float) -> float | N
 def _get(connection: Connection, incident_id: str) -> Incident:
     row = connection.execute(select(_rows).where(_rows.c.id == incident_id)).one_or_none()
     if row is None:
-        raise StateError("there is no such incident", where=incident_id, mend="vagus incidents")
+        raise NotFound("there is no such incident", where=incident_id, mend="vagus incidents")
     return _incident(row)
 
 

@@ -107,6 +107,13 @@ class Ledger:
         for row in self._walk(after):
             yield _entry(row)
 
+    def of_incident(self, incident_id: str) -> Sequence[Entry]:
+        """What was said about one incident, in all its epochs, oldest first."""
+        workflows = _rows.c.workflow.startswith(f"{incident_id}:", autoescape=True)
+        wanted = select(_rows).where(workflows).order_by(_rows.c.seq)
+        with self._database.read() as connection:
+            return [_entry(row) for row in connection.execute(wanted)]
+
     def verify(self, anchor: Head | None = None) -> Sequence[Break]:
         """Where the chain does not hold: nothing if it is as it was written.
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Row, select, update
 
-from vagus.errors import StateError
+from vagus.errors import NotFound, StateError
 from vagus.model import VAGUS, Principal, Role
 from vagus.state import tables
 from vagus.state.db import Database
@@ -132,13 +132,13 @@ class Tokens:
     def revoke(self, token_id: str, by: str) -> Token:
         """Make it worthless from now on; a second time changes nothing.
 
-        Raises StateError if there is none of this id.
+        Raises NotFound if there is none of this id.
         """
         with self._database.write() as connection:
             wanted = select(_rows).where(_rows.c.id == token_id)
             row = connection.execute(wanted).one_or_none()
             if row is None:
-                raise StateError("there is no such token", where=token_id, mend="vagus token list")
+                raise NotFound("there is no such token", where=token_id, mend="vagus token list")
             if row.revoked_at is None:
                 now = self._database.clock.now()
                 change = update(_rows).where(_rows.c.id == token_id).values(revoked_at=now)

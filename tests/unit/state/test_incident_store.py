@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vagus.clock import ManualClock
-from vagus.errors import Conflict, StateError
+from vagus.errors import Conflict, NotFound, StateError
 from vagus.model import Cause, Finding, Incident, IncidentState, Sense, Subject, Symptom
 from vagus.state.db import Database
 from vagus.state.incidents import Incidents
@@ -164,3 +164,20 @@ def test_a_finding_is_one_row_that_is_updated_closed_and_opened_again(
     incidents.record_findings(incident.id, [finding(opened_at=20.0)])
     assert incidents.findings(incident.id, open_only=True) == [finding(opened_at=20.0)]
     assert incidents.get(incident.id).version == incident.version
+
+
+def test_older_ones_follow_page_by_page_even_those_of_one_instant(
+    incidents: Incidents, clock: ManualClock
+) -> None:
+    for number in range(7):
+        opened(incidents, Subject("chat", f"chat-{number}"))
+        if number % 3 == 2:
+            clock.advance(1.0)
+    everything = list(incidents.recent(99))
+    assert len(everything) == 7
+    paged: list[Incident] = list(incidents.recent(2))
+    while page := incidents.recent(2, before=paged[-1].id):
+        paged += page
+    assert paged == everything
+    with pytest.raises(NotFound):
+        incidents.recent(2, before="inc-none")

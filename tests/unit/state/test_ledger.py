@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from vagus.clock import ManualClock
 from vagus.model import Decision, Sense, Subject
@@ -27,13 +26,11 @@ def filled(ledger: Ledger, clock: ManualClock) -> Ledger:
     return ledger
 
 
-def tamper(tmp_path: Path, *statements: str) -> None:
-    """As somebody who can write the file."""
-    raw = sqlite3.connect(tmp_path / "vagus.db")
-    for statement in statements:
-        assert raw.execute(statement).rowcount > 0
-    raw.commit()
-    raw.close()
+def tamper(database: Database, *statements: str) -> None:
+    """As somebody who can write the tables."""
+    with database.write() as connection:
+        for statement in statements:
+            assert connection.exec_driver_sql(statement).rowcount > 0
 
 
 def test_appending_the_same_again_adds_nothing(ledger: Ledger, clock: ManualClock) -> None:
@@ -98,35 +95,35 @@ def test_a_long_ledger_is_walked_whole(ledger: Ledger, database: Database) -> No
 
 
 @pytest.mark.parametrize("column", ["at", "workflow", "step", "event", "facts"])
-def test_any_change_of_an_entry_is_located(filled: Ledger, tmp_path: Path, column: str) -> None:
+def test_any_change_of_an_entry_is_located(filled: Ledger, database: Database, column: str) -> None:
     value = "0.5" if column == "at" else "'{\"n\":7}'"
-    tamper(tmp_path, f"UPDATE ledger SET {column} = {value} WHERE seq = 7")
+    tamper(database, f"UPDATE ledger SET {column} = {value} WHERE seq = 7")
     assert filled.verify() == [Break(7, "it is not what was written: altered, or moved here")]
 
 
 def test_a_change_with_its_hash_computed_anew_shows_in_the_next(
-    filled: Ledger, tmp_path: Path
+    filled: Ledger, database: Database
 ) -> None:
-    tamper(tmp_path, f"UPDATE ledger SET hash = '{'a' * 64}' WHERE seq = 7")
+    tamper(database, f"UPDATE ledger SET hash = '{'a' * 64}' WHERE seq = 7")
     assert [b.seq for b in filled.verify()] == [7, 8]
 
 
-def test_entries_taken_out_of_the_middle(filled: Ledger, tmp_path: Path) -> None:
-    tamper(tmp_path, "DELETE FROM ledger WHERE seq IN (7, 8)", "DELETE FROM ledger WHERE seq = 12")
+def test_entries_taken_out_of_the_middle(filled: Ledger, database: Database) -> None:
+    tamper(database, "DELETE FROM ledger WHERE seq IN (7, 8)", "DELETE FROM ledger WHERE seq = 12")
     assert filled.verify() == [
         Break(7, "entries 7 to 8 are missing"),
         Break(12, "entry 12 is missing"),
     ]
 
 
-def test_the_beginning_cut_off(filled: Ledger, tmp_path: Path) -> None:
-    tamper(tmp_path, "DELETE FROM ledger WHERE seq < 4")
+def test_the_beginning_cut_off(filled: Ledger, database: Database) -> None:
+    tamper(database, "DELETE FROM ledger WHERE seq < 4")
     assert filled.verify() == [Break(1, "entries 1 to 3 are missing")]
 
 
-def test_a_gap_closed_by_renumbering(filled: Ledger, tmp_path: Path) -> None:
+def test_a_gap_closed_by_renumbering(filled: Ledger, database: Database) -> None:
     tamper(
-        tmp_path,
+        database,
         "DELETE FROM ledger WHERE seq = 20",
         "UPDATE ledger SET seq = 1000 WHERE seq = 10",
         "UPDATE ledger SET seq = seq - 1 WHERE seq > 10 AND seq < 1000",
@@ -135,9 +132,9 @@ def test_a_gap_closed_by_renumbering(filled: Ledger, tmp_path: Path) -> None:
     assert filled.verify()[0].seq == 10
 
 
-def test_two_entries_swapped(filled: Ledger, tmp_path: Path) -> None:
+def test_two_entries_swapped(filled: Ledger, database: Database) -> None:
     tamper(
-        tmp_path,
+        database,
         "UPDATE ledger SET seq = 1000 WHERE seq = 7",
         "UPDATE ledger SET seq = 7 WHERE seq = 12",
         "UPDATE ledger SET seq = 12 WHERE seq = 1000",
@@ -145,9 +142,9 @@ def test_two_entries_swapped(filled: Ledger, tmp_path: Path) -> None:
     assert {b.seq for b in filled.verify()} == {7, 8, 12, 13}
 
 
-def test_a_cut_off_end_needs_an_anchor(filled: Ledger, tmp_path: Path) -> None:
+def test_a_cut_off_end_needs_an_anchor(filled: Ledger, database: Database) -> None:
     anchor = filled.head()
-    tamper(tmp_path, "DELETE FROM ledger WHERE seq > 15")
+    tamper(database, "DELETE FROM ledger WHERE seq > 15")
     assert filled.verify() == []
     assert filled.verify(anchor) == [
         Break(16, "the end is cut off: entry 20 was anchored, 15 is the last")
@@ -155,10 +152,10 @@ def test_a_cut_off_end_needs_an_anchor(filled: Ledger, tmp_path: Path) -> None:
 
 
 def test_a_whole_new_chain_needs_an_anchor(
-    filled: Ledger, tmp_path: Path, clock: ManualClock
+    filled: Ledger, database: Database, clock: ManualClock
 ) -> None:
     anchor = filled.head()
-    tamper(tmp_path, "DELETE FROM ledger")
+    tamper(database, "DELETE FROM ledger")
     for n in range(1, LENGTH + 5):
         filled.append("inc-1:1", str(n), "said", {"n": 0})
     assert filled.verify() == []
@@ -180,11 +177,17 @@ def test_what_was_added_since_the_anchor_is_fine(filled: Ledger) -> None:
     ],
 )
 def test_even_a_space_in_the_facts_shows(
-    filled: Ledger, tmp_path: Path, spoil: Callable[[str], str]
+    filled: Ledger, database: Database, spoil: Callable[[str], str]
 ) -> None:
-    raw = sqlite3.connect(tmp_path / "vagus.db")
-    (text,) = raw.execute("SELECT facts FROM ledger WHERE seq = 5").fetchone()
-    raw.execute("UPDATE ledger SET facts = ? WHERE seq = 5", (spoil(text),))
-    raw.commit()
-    raw.close()
+    with database.write() as connection:
+        facts = connection.execute(text("SELECT facts FROM ledger WHERE seq = 5")).scalar_one()
+        changed = text("UPDATE ledger SET facts = :facts WHERE seq = 5")
+        connection.execute(changed, {"facts": spoil(facts)})
     assert [b.seq for b in filled.verify()] == [5]
+
+
+def test_the_story_of_one_incident_is_found(ledger: Ledger) -> None:
+    for workflow in ("inc-1:1", "inc-10:1", "inc-1:2", "inc-1x:1", "vagus", "inc_1:1"):
+        ledger.append(workflow, "plan", "planned")
+    assert [entry.workflow for entry in ledger.of_incident("inc-1")] == ["inc-1:1", "inc-1:2"]
+    assert [entry.workflow for entry in ledger.of_incident("inc_1")] == ["inc_1:1"]

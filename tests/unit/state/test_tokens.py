@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select
 
@@ -29,14 +33,14 @@ def test_a_token_is_known_by_its_secret(tokens: Tokens) -> None:
     assert found.principal == Principal("jo", Role.APPROVER)
 
 
-def test_the_secret_is_kept_nowhere(tokens: Tokens, database: Database) -> None:
+def test_the_secret_is_kept_nowhere(tokens: Tokens, database: Database, tmp_path: Path) -> None:
     created = tokens.create("jo", Role.ADMIN, "root")
     bare = created.secret.removeprefix(PREFIX)
     assert bare not in repr(created)
     with database.read() as connection:
         for table in (tables.tokens, tables.ledger):
             assert bare not in str(connection.execute(select(table)).all())
-    for file in database.path.parent.iterdir():
+    for file in tmp_path.iterdir():
         assert bare.encode() not in file.read_bytes()
 
 
