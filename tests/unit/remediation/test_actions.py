@@ -11,12 +11,13 @@ import pytest
 from vagus import config
 from vagus.clock import ManualClock
 from vagus.errors import ActionError, MalformedData, NotAcknowledged, TargetUnreachable, VagusError
-from vagus.model import Aspect, Endpoint, Override, Remedy, Subject, Traffic
+from vagus.model import Aspect, Endpoint, Override, Remedy, Rollout, Subject, Traffic
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import Action, Order, World
 from vagus.remediation.traffic import reconcile, render
 from vagus.state.db import open_database
 from vagus.state.overrides import Overrides
+from vagus.state.rollouts import Rollouts
 from vagus.topology import Topology
 
 CHAT_1, CHAT_2, CHAT_4 = (Subject("chat", f"chat-{n}") for n in (1, 2, 4))
@@ -65,6 +66,7 @@ class Runtime:
         self.there = {"chat-1": "http://127.0.0.1:1", "chat-2": "http://127.0.0.1:2"}
         self.added: dict[str, Endpoint] = {}
         self.restarted: list[tuple[str, str]] = []
+        self.versions = {"chat-1": "v2", "chat-2": "v1"}
         self.dies_at = ""
         self.dies_of: BaseException = asyncio.CancelledError()
 
@@ -75,6 +77,15 @@ class Runtime:
     async def restart(self, subject: Subject, token: str) -> None:
         self._reach("restart")
         self.restarted.append((subject.replica, token))
+
+    async def deploy(self, subject: Subject, version: str, token: str) -> None:
+        self._reach("deploy")
+        self.restarted.append((subject.replica, token))
+        self.versions[subject.replica] = version
+
+    async def version(self, subject: Subject) -> str:
+        self._reach("version")
+        return self.versions[subject.replica]
 
     async def add(self, component: str, token: str) -> Endpoint:
         if token not in self.added:
@@ -94,7 +105,8 @@ class Runtime:
 
 
 class Bench:
-    def __init__(self, overrides: Overrides) -> None:
+    def __init__(self, overrides: Overrides, rollouts: Rollouts) -> None:
+        self.rollouts = rollouts
         self.clock = ManualClock(1_000.0)
         self.gateway, self.runtime, self.overrides = Gateway(), Runtime(), overrides
         self.world = World(
@@ -104,6 +116,7 @@ class Bench:
             gateway=self.gateway,
             routed=lambda component: component == "chat",
             runtimes={"chat": self.runtime},
+            rollouts=rollouts,
         )
         self.actions = actions(self.world)
 
@@ -126,7 +139,7 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     database = open_database(f"sqlite:///{tmp_path / 'vagus.db'}", ManualClock())
-    yield Bench(Overrides(database))
+    yield Bench(Overrides(database), Rollouts(database))
     database.close()
 
 
@@ -372,3 +385,49 @@ async def test_a_replacement_that_is_bad_is_replaced_in_turn(bench: Bench) -> No
     await bench.do("replace", target=CHAT_4)
     assert bench.runtime.there.keys() == {"chat-2", "chat-5"}
     assert [e.replica for e in bench.gateway.traffic["chat"]] == ["chat-2", "chat-5"]
+
+
+def rolled_out(bench: Bench, *replicas: str) -> Rollout:
+    return bench.rollouts.start(
+        Rollout("r-1", "chat", "v2", "v1", replicas, started_at=900.0, started_by="ana")
+    )
+
+
+def rollback(bench: Bench, version: str = "v1") -> tuple[Action, Order]:
+    remedy = Remedy("rollback", CHAT_1, version=version)
+    return bench.actions["rollback"], Order("i1:1:1:1", "i1", remedy)
+
+
+async def test_a_rollback_gives_the_replica_the_version_before_and_ends_the_rollout(
+    bench: Bench,
+) -> None:
+    rolled_out(bench, "chat-1")
+    action, order = rollback(bench)
+    assert await action.confirm(order) is False
+    await action.apply(order)
+    assert await action.confirm(order) is True
+    assert bench.runtime.restarted == [("chat-1", order.token)]
+    ended = bench.rollouts.get("r-1")
+    assert ended is not None
+    assert ended.verdict == "rolled-back"
+    with pytest.raises(ActionError, match="no undo"):
+        await action.undo(order)
+
+
+async def test_a_rollout_goes_on_while_another_of_its_replicas_runs_the_new_version(
+    bench: Bench,
+) -> None:
+    rolled_out(bench, "chat-1", "chat-2")
+    bench.runtime.versions["chat-2"] = "v2"
+    action, order = rollback(bench)
+    await action.apply(order)
+    running = bench.rollouts.get("r-1")
+    assert running is not None
+    assert running.finished_at is None
+
+
+async def test_a_rollback_to_nowhere_is_refused(bench: Bench) -> None:
+    action, order = rollback(bench, version="")
+    with pytest.raises(ActionError, match="ran before"):
+        await action.apply(order)
+    assert bench.runtime.restarted == []
