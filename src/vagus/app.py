@@ -78,7 +78,7 @@ class Vagus:
         self._overrides = Overrides(database)
         self.licences = Licences(database)
         self.trials = Trials(database)
-        self._law = Law(settings.policy, settings.healing.warm_up)
+        self._law = Law(settings.policy, warm_up=settings.healing.warm_up)
         self._kept = Kept(
             self._incidents,
             self._intents,

@@ -92,7 +92,7 @@ CONTENDER = """
         Cause, Check, Finding, IntentState, Purpose, Remedy, Request, Sense, SensesReport,
         Subject, Symptom, Tier,
     )
-    from vagus.policy.facts import gather
+    from vagus.policy.facts import Kept, Law, Moment, gather
     from vagus.policy.gate import judge
     from vagus.state.db import open_database
     from vagus.state.incidents import Incidents
@@ -119,11 +119,11 @@ CONTENDER = """
         request = Request(Purpose.CONTAIN, incident.id, 1, turn, 1, Remedy("eject", mine), cause,
                           Tier.R1)
         def judged():
-            return judge(request, gather(
-                request, now=clock.now(), mode=Mode.AUTO, policy=a_policy(), stopped=None,
-                senses=SensesReport(True), ejected=frozenset(), topology=topology,
-                incidents=incidents, intents=intents, overrides=Overrides(database),
-            ))
+            moment = Moment(
+                clock.now(), Mode.AUTO, None, SensesReport(True), frozenset(), topology
+            )
+            kept = Kept(incidents, intents, Overrides(database))
+            return judge(request, gather(request, Law(a_policy()), moment, kept))
         return intents.decide(request, Check(mine, 3, 5.0, 60.0), judged, shadow=False)
 
     print("ready", flush=True)

@@ -36,7 +36,7 @@ from vagus.model import (
     Symptom,
     Tier,
 )
-from vagus.policy.facts import Facts, gather
+from vagus.policy.facts import Facts, Kept, Law, Moment, gather
 from vagus.policy.gate import judge
 from vagus.state import tables
 from vagus.state.db import Database, open_database
@@ -139,19 +139,16 @@ class Stack:
         return [intent for intent in results if intent.state is IntentState.WRITTEN]
 
     def facts(self, request: Request) -> Facts:
-        return gather(
-            request,
+        moment = Moment(
             now=self.clock.now(),
             mode=Mode.AUTO,
-            policy=self.policy,
             stopped=None,
             senses=SensesReport(True),
             ejected=frozenset(self.ejected),
             topology=self.topology,
-            incidents=self.incidents,
-            intents=self.intents,
-            overrides=self.overrides,
         )
+        kept = Kept(self.incidents, self.intents, self.overrides)
+        return gather(request, Law(self.policy), moment, kept)
 
     def finish(self, intent: Intent, *, well: bool) -> None:
         """It is carried out: moves of traffic leave a row, a restarted replica is there again."""

@@ -1,36 +1,86 @@
 """What the guards look at: one moment of the world, gathered once and frozen.
 
-Guards are pure, so everything that they may ask about is here and nothing else is. Gathering reads
-our own tables only. Inside of :meth:`~vagus.ports.Intents.decide` it runs under the write lock, on
-the same connection, which is what makes the open intents that it sees *all* open intents; it must
-therefore never wait for the network. What the data plane says is passed in as it was last heard.
+Guards are pure, so everything that they may ask about is here and nothing else is. It comes from
+three places that change for different reasons: what people laid down (:class:`Law`), what is heard
+of the world this moment (:class:`Moment`), and what stands in our own tables (:class:`Kept`).
+
+Gathering reads those tables and waits for nobody. Inside of :meth:`~vagus.ports.Intents.decide` it
+runs under the write lock, on the same connection, which is what makes the open intents that it sees
+*all* open intents. What the data plane says is therefore passed in as it was last heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from vagus.config import Mode, PolicySettings
+from vagus.config import Kind, Mode, PolicySettings
 from vagus.model import (
     Aspect,
     Finding,
+    Incident,
     Intent,
     IntentState,
+    Licence,
     Override,
+    Proposal,
+    ProposalState,
     Purpose,
     Request,
     SensesReport,
+    Stop,
     Subject,
     Symptom,
+    TrackRecord,
 )
 from vagus.policy.remedies import is_treatment
-from vagus.ports import Incidents, Intents, Overrides
+from vagus.policy.rules import NO_RULES, Rules
+from vagus.ports import Incidents, Intents, Licences, Overrides, Proposals, Trials
 from vagus.topology import Topology
 
 FLAP_WINDOW = 3600.0  # s in which treatments of one replica make the next one wait longer
+WARM_UP = 30.0  # s that a process may take to start, unless the settings say otherwise
 
 _HEALTHY = "healthy"
+
+
+# --- where facts come from ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What people laid down."""
+
+    policy: PolicySettings
+    rules: Rules = NO_RULES
+    warm_up: float = WARM_UP
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is so now, and stands in no table of ours that a guard could read."""
+
+    now: float
+    mode: Mode
+    stopped: Stop | None  # the kill switch
+    senses: SensesReport
+    ejected: frozenset[Subject]  # kept out of traffic by the data plane itself
+    topology: Topology  # the stack as it stands now, members included
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Our own tables. What isn't kept (None) was never decided by people, tried or earned."""
+
+    incidents: Incidents
+    intents: Intents
+    overrides: Overrides
+    proposals: Proposals | None = None
+    trials: Trials | None = None
+    licences: Licences | None = None
+
+
+# --- facts ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +92,20 @@ class Treatment:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """Why a replica is there: another one was replaced by it."""
+
+    fault: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """One moment, seen from one request: what is said of replicas is said of its component's."""
 
     now: float
     mode: Mode
-    stopped: str | None  # the kill switch: why, or None
+    stopped: Stop | None
     senses: SensesReport
     policy: PolicySettings
     replicas: frozenset[Subject]
@@ -57,6 +115,16 @@ class Facts:
     findings: tuple[Finding, ...]  # of the request's incident, closed ones too
     unfinished: tuple[Intent, ...]  # written or acting, of incidents that are not over
     recent: tuple[Intent, ...]  # all that were asked for within the longest window
+    epoch: int | None  # of the request's incident, as it stands now; None: it is over, or unknown
+    kind: Kind | None = None  # of the component
+    callers: frozenset[str] = frozenset()  # components that need this one, directly or not
+    replacements: Mapping[Subject, Replacement] = field(default_factory=dict)
+    recreated: frozenset[str] = frozenset()  # faults that showed up on a replacement made for them
+    record: TrackRecord | None = None  # of this remedy, for this fault, here
+    licences: tuple[Licence, ...] = ()  # that are valid and cover the request
+    proposal: Proposal | None = None  # of this rung, that people said yes to
+    rules: Rules = NO_RULES
+    warm_up: float = WARM_UP
 
     def in_traffic(self, replica: Subject) -> float:
         """The share of its normal traffic that ``replica`` can carry now."""
@@ -85,52 +153,61 @@ class Facts:
 
 def longest_window(policy: PolicySettings) -> float:
     """How far back ``Facts.recent`` must reach, in seconds."""
-    return max(FLAP_WINDOW, policy.budget.period, policy.cooldown)
+    return max(FLAP_WINDOW, policy.budget.period, policy.cooldown, policy.approval_timeout)
 
 
-def gather(
-    request: Request,
-    *,
-    now: float,
-    mode: Mode,
-    policy: PolicySettings,
-    stopped: str | None,
-    senses: SensesReport,
-    ejected: frozenset[Subject],
-    topology: Topology,
-    incidents: Incidents,
-    intents: Intents,
-    overrides: Overrides,
-) -> Facts:
-    """The facts for ``request``. ``topology`` is the stack as it stands now, members included."""
-    component = request.remedy.target.component
-    node = topology.components.get(component)
-    active = incidents.active()
+# --- gathering ------------------------------------------------------------------------------------
+
+
+def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
+    """The facts for ``request``."""
+    now, policy, component = moment.now, law.policy, request.remedy.target.component
+    node = moment.topology.components.get(component)
+    active = kept.incidents.active()
     here = [incident for incident in active if incident.subject.component == component]
     alive = {incident.id for incident in active}
-    recent = _of(component, intents.since(now - longest_window(policy)))
-    shares = _shares(row for row in overrides.all() if _in_force(row, component, now))
-    if mode is Mode.SHADOW:
+    open_here = {i.id: kept.incidents.findings(i.id, open_only=True) for i in here}
+    recent = _of(component, kept.intents.since(now - longest_window(policy)))
+    overrides = [row for row in kept.overrides.all() if _in_force(row, component, now)]
+    shares = _shares(overrides)
+    if moment.mode is Mode.SHADOW:
         shares |= _held_in_thought(recent, alive)
+    replacements = _replacements(overrides, kept.intents)
     return Facts(
         now=now,
-        mode=mode,
-        stopped=stopped,
-        senses=senses,
+        mode=moment.mode,
+        stopped=moment.stopped,
+        senses=moment.senses,
         policy=policy,
         replicas=frozenset(Subject(component, name) for name in (node.replicas if node else ())),
         shares=shares,
-        ejected=ejected,
+        ejected=moment.ejected,
         dead=frozenset(
             finding.subject
-            for incident in here
-            for finding in incidents.findings(incident.id, open_only=True)
+            for findings in open_here.values()
+            for finding in findings
             if finding.symptom is Symptom.GONE
         ),
-        findings=tuple(incidents.findings(request.incident)),
+        findings=tuple(kept.incidents.findings(request.incident)),
         # What an incident that is over left unfinished will never be done.
-        unfinished=_of(component, (i for i in intents.unfinished() if i.request.incident in alive)),
+        unfinished=_of(
+            component, (i for i in kept.intents.unfinished() if i.request.incident in alive)
+        ),
         recent=recent,
+        epoch=next((i.epoch for i in active if i.id == request.incident), None),
+        kind=node.kind if node else None,
+        callers=frozenset(
+            name
+            for name in moment.topology.components
+            if name != component and moment.topology.depends(name, component)
+        ),
+        replacements=replacements,
+        recreated=_recreated(replacements, here, open_here, law.warm_up),
+        record=_record(request, policy, kept),
+        licences=_licences(request, policy, now, kept),
+        proposal=_approved(request, kept),
+        rules=law.rules,
+        warm_up=law.warm_up,
     )
 
 
@@ -167,3 +244,66 @@ def _held_in_thought(recent: Iterable[Intent], alive: set[str]) -> dict[Subject,
         and intent.request.purpose is Purpose.CONTAIN
         and intent.request.incident in alive
     }
+
+
+def _replacements(rows: Iterable[Override], intents: Intents) -> dict[Subject, Replacement]:
+    """The members that we added, and for which fault: the treatment of the same incident."""
+    found: dict[Subject, Replacement] = {}
+    for row in rows:
+        if row.aspect is not Aspect.MEMBER or not row.value:
+            continue
+        for intent in intents.of_incident(row.incident):
+            if is_treatment(intent.request) and intent.acted_at is not None:
+                found[row.subject] = Replacement(intent.request.cause.fault, row.created_at)
+    return found
+
+
+def _recreated(
+    replacements: Mapping[Subject, Replacement],
+    incidents: Sequence[Incident],
+    open_findings: Mapping[str, Sequence[Finding]],
+    warm_up: float,
+) -> frozenset[str]:
+    """Faults that a replacement made for them shows in its turn, once it had time to start."""
+    return frozenset(
+        replacement.fault
+        for replica, replacement in replacements.items()
+        for incident in incidents
+        if incident.cause.fault == replacement.fault
+        and any(
+            finding.subject == replica and finding.last_seen_at > replacement.at + warm_up
+            for finding in open_findings[incident.id]
+        )
+    )
+
+
+def _record(request: Request, policy: PolicySettings, kept: Kept) -> TrackRecord | None:
+    if kept.trials is None:
+        return None
+    remedy, fault = request.remedy, request.cause.fault
+    return kept.trials.track_record(
+        remedy.action, fault, remedy.target.component, policy.environment
+    )
+
+
+def _licences(
+    request: Request, policy: PolicySettings, now: float, kept: Kept
+) -> tuple[Licence, ...]:
+    if kept.licences is None:
+        return ()
+    remedy, fault = request.remedy, request.cause.fault
+    return tuple(
+        licence
+        for licence in kept.licences.valid(now)
+        if licence.valid(now)
+        and licence.covers(remedy.action, fault, remedy.target.component, policy.environment)
+    )
+
+
+def _approved(request: Request, kept: Kept) -> Proposal | None:
+    """The last proposal of this rung that people said yes to, if it is still the last word."""
+    if kept.proposals is None:
+        return None
+    asked = kept.proposals.of_rung(request.incident, request.epoch, request.rung)
+    last = asked[-1] if asked else None
+    return last if last is not None and last.state is ProposalState.APPROVED else None

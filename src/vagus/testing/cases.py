@@ -5,7 +5,7 @@ Each test changes it in the one respect that it is about.
 
 from __future__ import annotations
 
-from vagus.config import Mode, PolicySettings
+from vagus.config import Kind, Mode, PolicySettings
 from vagus.model import (
     Cause,
     Check,
@@ -97,6 +97,8 @@ def some_facts(**changes: object) -> Facts:
         "findings": (a_finding(Sense.PROBE), a_finding(Sense.GATEWAY)),
         "unfinished": (),
         "recent": (),
+        "epoch": 1,
+        "kind": Kind.MODEL_SERVER,
     }
-    assert changes.keys() <= known.keys()
+    assert changes.keys() <= set(Facts.__slots__)
     return Facts(**(known | changes))  # type: ignore[arg-type]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vagus.config import Mode
-from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, Subject, Tier
+from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, Stop, Subject, Tier
 from vagus.policy import gate
 from vagus.policy.facts import Facts
 from vagus.policy.gate import GUARDS, judge
@@ -13,7 +13,7 @@ TREATED = an_intent(a_request(target=CHAT[0], rung=1), age=30.0)
 OTHER_TREATED = an_intent(a_request(target=CHAT[1], rung=2), age=30.0)
 
 HELD_BY_ONE: dict[str, tuple[Request, Facts]] = {
-    "kill_switch": (a_request(), some_facts(stopped="maintenance, ask ops")),
+    "kill_switch": (a_request(), some_facts(stopped=Stop("ops", "maintenance"))),
     "mode": (a_request(), some_facts(mode=Mode.SUGGEST)),
     "senses_trusted": (a_request(), some_facts(senses=SensesReport(False, "all silent", 3, 3))),
     "target_bounded": (
@@ -56,7 +56,7 @@ def test_in_a_sound_world_a_restart_passes_and_every_answer_is_kept() -> None:
 
 
 def test_the_strictest_answer_wins() -> None:
-    facts = some_facts(mode=Mode.SUGGEST, stopped="no")
+    facts = some_facts(mode=Mode.SUGGEST, stopped=Stop("ada", "no"))
     ruling = judge(a_request(), facts)
     assert ruling.decision is Decision.DENY
     assert [said.guard for said in ruling.deciding] == ["kill_switch"]
@@ -90,7 +90,7 @@ UNDO = a_request("eject", purpose=Purpose.UNDO)
 @pytest.mark.parametrize(
     "facts",
     [
-        some_facts(stopped="no"),
+        some_facts(stopped=Stop("ada", "no")),
         some_facts(mode=Mode.SUGGEST),
         some_facts(findings=()),
         some_facts(recent=(TREATED, OTHER_TREATED)),
@@ -105,7 +105,7 @@ def test_recoveries_pass_where_treatments_may_not(request_: Request, facts: Fact
 
 @pytest.mark.parametrize("action", ["restart", "replace", "eject", "drain", "format-disk"])
 def test_nothing_becomes_a_recovery_by_being_called_one(action: str) -> None:
-    facts = some_facts(stopped="no")
+    facts = some_facts(stopped=Stop("ada", "no"))
     asked = a_request(action, purpose=Purpose.RETURN)
     assert judge(asked, facts).decision is Decision.DENY
 

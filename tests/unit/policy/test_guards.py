@@ -12,6 +12,7 @@ from vagus.model import (
     Request,
     Sense,
     SensesReport,
+    Stop,
     Subject,
     Symptom,
     Tier,
@@ -40,8 +41,8 @@ RESTART = a_request()
 
 
 def test_kill_switch_gives_the_reason_it_was_set_for() -> None:
-    said = kill_switch(EJECT, some_facts(stopped="migration, call Ada"))
-    assert (said.decision, said.reason) == (DENY, "migration, call Ada")
+    said = kill_switch(EJECT, some_facts(stopped=Stop("Ada", "migration")))
+    assert (said.decision, said.reason) == (DENY, "migration (Ada)")
     assert said.retry_after is None
     assert kill_switch(EJECT, some_facts()).decision is ALLOW
 

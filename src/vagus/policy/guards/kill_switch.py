@@ -13,7 +13,8 @@ def kill_switch(request: Request, facts: Facts) -> GuardRuling:
 
     Prevents an operator from having to fight the automation. Reddit, 2016: the autoscaler was
     switched off for a migration, another controller switched it on again, and it ended the servers
-    that were being moved. Here the switch is a file that no part of Vagus writes.
+    that were being moved. Here no configuration, no reload and no other part of Vagus can unset
+    what a person has set; it is said who that was, and why.
 
     Recoveries pass: NVSentinel's breaker, once tripped, also held back repaired nodes, and so kept
     capacity away that everybody needed.
@@ -22,4 +23,4 @@ def kill_switch(request: Request, facts: Facts) -> GuardRuling:
         return allow("kill_switch", "not set")
     if is_recovery(request):
         return allow("kill_switch", f"set ({facts.stopped}), but recoveries may finish")
-    return deny("kill_switch", facts.stopped)
+    return deny("kill_switch", str(facts.stopped))
