@@ -16,6 +16,7 @@ from vagus.errors import LabError
 from vagus.lab import declaration, rundir
 from vagus.lab.ports import check_ports
 from vagus.lab.settings import LabSettings
+from vagus.policy.grants import load_grants
 
 
 def settings_in(tmp_path: Path, **changes: object) -> LabSettings:
@@ -83,6 +84,13 @@ def test_what_the_lab_declares_is_what_vagus_accepts(tmp_path: Path) -> None:
     assert set(declared.stack) == {"chat", "embed", "vectors", "rag"}
     assert list(declared.stack["chat"].replicas) == ["chat-1", "chat-2", "chat-3", "chat-4"]
     assert "8604" in str(declared.stack["chat"].replicas["chat-4"])
+    assert declared.policy.licences is not None
+    granted = load_grants(declared.policy.licences, declared, now=0.0)
+    assert {(grant.action, grant.component) for grant in granted} == {
+        ("replace", "chat"),
+        ("replace", "embed"),
+    }
+    assert all(grant.manual and "by hand" in grant.reason for grant in granted)
 
 
 def test_a_run_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ it has to learn from the stack.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import yaml
 
 from vagus.lab.settings import HOST, LabSettings, url
@@ -14,6 +16,9 @@ from vagus.lab.wheels import replacing
 DSN_VARIABLE = "VECTORS_DSN"
 API_PORT = 9190
 """Where Vagus tells about itself when it watches this lab."""
+
+LICENCES = "licences.yaml"
+OWNER = "lab"
 
 
 def stack(settings: LabSettings) -> dict[str, object]:
@@ -64,7 +69,13 @@ def stack(settings: LabSettings) -> dict[str, object]:
         "mode": "auto",
         # The pace of a stack that starts within a second and is broken every half minute. On one
         # that takes minutes to load a model, the defaults are right.
-        "policy": {"floor": "50%", "budget": "100% per 30s", "cooldown": "5s"},
+        "policy": {
+            "floor": "50%",
+            "budget": "100% per 30s",
+            "cooldown": "5s",
+            "environment": "lab",
+            "licences": LICENCES,
+        },
         "healing": {
             "hold": "2s",
             "timeout": "30s",
@@ -85,13 +96,29 @@ def stack(settings: LabSettings) -> dict[str, object]:
     }
 
 
-def write(settings: LabSettings) -> None:
-    """Write ``vagus.yaml`` into the run folder."""
+def grants() -> dict[str, object]:
+    """Licences that this lab grants by hand. Nothing was proven here yet when it starts, and the
+    processes that a replacement ends are the lab's own."""
+    grant = {
+        "action": "replace",
+        "owner": OWNER,
+        "reason": "granted by hand with the lab: its replicas are processes made to be replaced",
+        "days": 365,
+    }
+    return {"licences": [{"component": name, **grant} for name in ("chat", "embed")]}
 
+
+def write(settings: LabSettings) -> None:
+    """Write ``vagus.yaml``, and the grants beside it, into the run folder."""
+    _write(settings.run_dir / LICENCES, grants())
+    _write(settings.config_file, stack(settings))
+
+
+def _write(file: Path, content: dict[str, object]) -> None:
     class Plain(yaml.SafeDumper):
         def ignore_aliases(self, data: object) -> bool:
             return True
 
-    with replacing(settings.config_file) as fresh:
-        text = yaml.dump(stack(settings), Dumper=Plain, sort_keys=False, width=100)
+    with replacing(file) as fresh:
+        text = yaml.dump(content, Dumper=Plain, sort_keys=False, width=100)
         fresh.write_text(text, encoding="utf-8")
