@@ -1,3 +1,5 @@
+"""Every store is tried on both databases that can hold the state."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,6 +9,7 @@ import pytest
 
 from vagus.clock import ManualClock
 from vagus.state.db import Database, open_database
+from vagus.testing.postgres import Server
 
 
 @pytest.fixture
@@ -14,9 +17,12 @@ def clock() -> ManualClock:
     return ManualClock(start=1_000_000.0)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'vagus.db'}"
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'vagus.db'}"
+    server: Server = request.getfixturevalue("postgres")
+    return server.empty_state()
 
 
 @pytest.fixture

@@ -1,46 +1,33 @@
+"""What holds for the state on either database."""
+
 from __future__ import annotations
 
-import os
-import shutil
-import sqlite3
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, select, text
 
 from vagus.clock import ManualClock
-from vagus.errors import StateError
+from vagus.errors import LeaseLost, StateError
 from vagus.model import Subject
+from vagus.state import tables
 from vagus.state.db import Database, open_database
 from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
+from vagus.testing.postgres import Server
 
-NOBODY = 65534
+
+@pytest.fixture
+def empty(url: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a database without a table in it."""
+    if url.startswith("sqlite"):
+        return url  # nothing has opened it yet
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 def opened(url: str, clock: ManualClock) -> None:
     open_database(url, clock).close()
-
-
-def pragma(database: Database, name: str) -> object:
-    with database.read() as connection:
-        return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-
-
-def test_every_commit_reaches_the_disk(database: Database) -> None:
-    assert pragma(database, "journal_mode") == "wal"
-    assert pragma(database, "synchronous") == 2  # FULL
-    assert pragma(database, "foreign_keys") == 1
-    assert pragma(database, "busy_timeout") == 10_000
-
-
-def test_the_folder_is_made(tmp_path: Path, clock: ManualClock) -> None:
-    opened(f"sqlite:///{tmp_path / 'a' / 'b' / 'vagus.db'}", clock)
-    assert (tmp_path / "a" / "b" / "vagus.db").is_file()
 
 
 def test_what_was_written_is_there_after_opening_again(url: str, clock: ManualClock) -> None:
@@ -54,74 +41,18 @@ def test_what_was_written_is_there_after_opening_again(url: str, clock: ManualCl
         second.close()
 
 
-# --- what can't be opened is left as it is, and says what to do -----------------------------------
-
-
-@pytest.mark.parametrize(
-    ("url", "what"),
-    [
-        ("sqlite://", "memory"),
-        ("sqlite:///:memory:", "memory"),
-        ("postgresql://someone:secret@127.0.0.1/vagus", "postgresql"),
-        ("vagus.db", "not the URL"),
-    ],
-)
-def test_urls_that_can_not_hold_state(url: str, what: str, clock: ManualClock) -> None:
-    with pytest.raises(StateError, match=what) as caught:
-        opened(url, clock)
-    assert "sqlite:///" in caught.value.mend
-    assert "secret" not in str(caught.value)
-
-
-def test_a_file_that_is_no_database(url: str, tmp_path: Path, clock: ManualClock) -> None:
-    file = tmp_path / "vagus.db"
-    file.write_bytes(b"not a database, but somebody's notes\n" * 100)
-    before = file.read_bytes()
-    with pytest.raises(StateError, match="damaged") as caught:
-        opened(url, clock)
-    assert caught.value.where == str(file)
-    assert f"mv {file}" in caught.value.mend
-    assert file.read_bytes() == before
-
-
-def test_a_damaged_page_is_found_at_open(url: str, tmp_path: Path, clock: ManualClock) -> None:
-    database = open_database(url, clock)
-    for n in range(300):
-        Ledger(database).append("w", str(n), "said", {"padding": "x" * 200})
+def test_a_newer_version_is_refused(empty: str, clock: ManualClock) -> None:
+    database = open_database(empty, clock)
+    with database.write() as connection:
+        connection.execute(text("UPDATE vagus_meta SET value = '99' WHERE key = 'schema'"))
     database.close()
-    file = tmp_path / "vagus.db"
-    damaged = bytearray(file.read_bytes())
-    middle = len(damaged) // 2 // 4096 * 4096
-    damaged[middle : middle + 4096] = b"\xff" * 4096
-    file.write_bytes(damaged)
-    with pytest.raises(StateError, match="damaged"):
-        opened(url, clock)
-    assert file.read_bytes() == bytes(damaged)
-
-
-def test_a_database_of_something_else(url: str, tmp_path: Path, clock: ManualClock) -> None:
-    other = sqlite3.connect(tmp_path / "vagus.db")
-    other.execute("CREATE TABLE recipes (name TEXT)")
-    other.close()
-    before = (tmp_path / "vagus.db").read_bytes()
-    with pytest.raises(StateError, match=r"something else \(tables: recipes\)"):
-        opened(url, clock)
-    assert (tmp_path / "vagus.db").read_bytes() == before
-
-
-def test_a_newer_version_is_refused(url: str, tmp_path: Path, clock: ManualClock) -> None:
-    opened(url, clock)
-    raw = sqlite3.connect(tmp_path / "vagus.db")
-    raw.execute("UPDATE vagus_meta SET value = '99' WHERE key = 'schema'")
-    raw.commit()
-    raw.close()
     with pytest.raises(StateError, match="newer version") as caught:
-        opened(url, clock)
+        opened(empty, clock)
     assert "upgrade Vagus" in caught.value.mend
 
 
-def test_an_older_version_is_brought_forward_once(url: str, clock: ManualClock) -> None:
-    opened(url, clock)
+def test_an_older_version_is_brought_forward_once(empty: str, clock: ManualClock) -> None:
+    opened(empty, clock)
     ran: list[str] = []
 
     def first(connection: Connection) -> None:
@@ -132,13 +63,13 @@ def test_an_older_version_is_brought_forward_once(url: str, clock: ManualClock) 
         ran.append("second")
 
     for _ in range(2):
-        database = open_database(url, clock, migrations=(first, second))
+        database = open_database(empty, clock, migrations=(first, second))
         with database.read() as connection:
             connection.execute(text("SELECT reason FROM leases"))
         database.close()
     assert ran == ["first", "second"]
     with pytest.raises(StateError, match=r"schema 3, this one knows 1"):
-        opened(url, clock)
+        opened(empty, clock)
 
 
 def test_a_migration_that_breaks_changes_nothing(url: str, clock: ManualClock) -> None:
@@ -153,53 +84,30 @@ def test_a_migration_that_breaks_changes_nothing(url: str, clock: ManualClock) -
     database = open_database(url, clock)
     try:
         with database.read() as connection:
-            columns = connection.execute(text("SELECT name FROM pragma_table_info('leases')"))
-            assert "reason" not in columns.scalars().all()
+            columns = inspect(connection).get_columns("leases")
+        assert "reason" not in {column["name"] for column in columns}
     finally:
         database.close()
 
 
-@pytest.fixture
-def readable_by_all() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp())
-    folder.chmod(0o755)
-    yield folder
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
+def test_two_that_open_an_empty_database_at_once_make_one_state(
+    empty: str, clock: ManualClock
+) -> None:
+    barrier, made = threading.Barrier(4), []
 
+    def open_it() -> None:
+        barrier.wait()
+        made.append(open_database(empty, clock))
 
-@contextmanager
-def without_rights() -> Iterator[None]:
-    """Root may write everywhere, so it steps down for a moment."""
-    me = os.geteuid()
-    if me == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(me)
-
-
-def test_no_permission_to_write_the_file(readable_by_all: Path, clock: ManualClock) -> None:
-    file = readable_by_all / "vagus.db"
-    opened(f"sqlite:///{file}", clock)
-    file.chmod(0o444)
-    readable_by_all.chmod(0o555)
-    with without_rights(), pytest.raises(StateError, match="permission") as caught:
-        opened(f"sqlite:///{file}", clock)
-    assert caught.value.where == str(file)
-
-
-def test_no_permission_to_make_the_folder(readable_by_all: Path, clock: ManualClock) -> None:
-    readable_by_all.chmod(0o555)
-    with without_rights(), pytest.raises(StateError, match="can't be made"):
-        opened(f"sqlite:///{readable_by_all / 'new' / 'vagus.db'}", clock)
-
-
-def test_a_folder_in_place_of_the_file(url: str, tmp_path: Path, clock: ManualClock) -> None:
-    (tmp_path / "vagus.db").mkdir()
-    with pytest.raises(StateError, match="can't be opened"):
-        opened(url, clock)
+    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for n, database in enumerate(made):
+        Ledger(database).append("w", str(n), "said")
+        database.close()
+    assert len(made) == 4
 
 
 # --- transactions ---------------------------------------------------------------------------------
@@ -247,7 +155,7 @@ def test_a_read_transaction_sees_one_moment_and_never_writes(database: Database)
 
 
 def test_a_second_writer_waits_and_sees_what_the_first_wrote(url: str, clock: ManualClock) -> None:
-    """Two databases on one file, as two processes would have: SQLite's own lock is between them."""
+    """Two on one database, as two processes would have: the database's own lock is between them."""
     here, there = open_database(url, clock), open_database(url, clock)
     target, results = Subject("chat", "chat-1"), []
     try:
@@ -280,3 +188,36 @@ def test_many_threads_write_through_one_database(database: Database) -> None:
         thread.join()
     assert ledger.head().seq == 80
     assert ledger.verify() == []
+
+
+def test_a_fence_stands_before_every_write_and_none_but_those(database: Database) -> None:
+    ledger = Ledger(database)
+
+    def refuse(connection: Connection) -> None:
+        raise LeaseLost("somebody else leads")
+
+    database.fence = refuse
+    with pytest.raises(LeaseLost):
+        ledger.append("w", "1", "said")
+    assert ledger.head().seq == 0
+    database.fence = None
+    ledger.append("w", "1", "said")
+    assert ledger.head().seq == 1
+
+
+def test_a_brief_transaction_does_not_wait_for_readers_and_joins_nobody(
+    database: Database,
+) -> None:
+    with database.read():
+        assert Ledger(database).head().seq == 0
+    with database.brief() as connection:
+        row = dict.fromkeys(tables.controls.c.keys(), "x") | {"at": 1.0}
+        connection.execute(tables.controls.insert().values(row))
+    with database.read() as connection:
+        assert connection.execute(select(tables.controls.c.name)).scalars().all() == ["x"]
+
+
+def test_who_still_works_with_a_closed_database_is_told(database: Database) -> None:
+    database.close()
+    with pytest.raises(StateError, match="is closed"):
+        Ledger(database).append("w", "1", "said")
