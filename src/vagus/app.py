@@ -32,8 +32,9 @@ from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Stop, 
 from vagus.planning.plan import Playbooks
 from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
+from vagus.policy.rules import NO_RULES, Rules, load_rules
 from vagus.policy.stop import stop_file
-from vagus.policy.tiers import tier_of
+from vagus.policy.tiers import floor_of
 from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
@@ -78,7 +79,7 @@ class Vagus:
         self._overrides = Overrides(database)
         self.licences = Licences(database)
         self.trials = Trials(database)
-        self._law = Law(settings.policy, warm_up=settings.healing.warm_up)
+        self._law = Law(settings.policy, _rules(settings), settings.healing.warm_up)
         self._kept = Kept(
             self._incidents,
             self._intents,
@@ -251,7 +252,7 @@ class Vagus:
             actions=actions(self._world),
             topology=self.topology,
             routed=self.outside.routes,
-            tier=lambda remedy: tier_of(remedy, self._topology),
+            tier=lambda remedy: floor_of(remedy.action),
             judge=self._judge,
             shadow=lambda: self.settings.mode is Mode.SHADOW,
             stopped=self._stopped,
@@ -288,6 +289,11 @@ class Vagus:
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
+
+
+def _rules(settings: Settings) -> Rules:
+    path = settings.policy.rules
+    return NO_RULES if path is None else load_rules(path, settings, faults=tuple(FAULTS))
 
 
 def _touch(settings: Settings) -> None:

@@ -23,6 +23,7 @@ from vagus.clock import SystemClock
 from vagus.errors import TargetUnreachable, VagusError
 from vagus.model import Incident
 from vagus.narrative import narrate
+from vagus.rulebook import read_rules
 from vagus.state.db import Database, open_database
 from vagus.state.incidents import Incidents
 from vagus.state.ledger import Ledger
@@ -34,6 +35,8 @@ def print_config(path: Path, *, schema: bool, as_json: bool) -> None:
         typer.echo(json.dumps(config.json_schema(), indent=2))
         return
     settings = config.load(path)
+    if settings.policy.rules is not None:
+        read_rules(settings.policy.rules, settings)
     replicas = sum(len(component.replicas) for component in settings.stack.values())
     if as_json:
         typer.echo(json.dumps({"ok": True, "components": len(settings.stack)}))
@@ -82,7 +85,7 @@ def print_status(path: Path, *, as_json: bool) -> None:
 
 
 def print_incidents(path: Path, *, limit: int, as_json: bool) -> None:
-    with closing(_state(path)) as database:
+    with closing(open_state(path)) as database:
         found = Incidents(database).recent(limit)
     if as_json:
         typer.echo(json.dumps({"incidents": [encode(incident) for incident in found]}))
@@ -107,7 +110,7 @@ def print_incidents(path: Path, *, limit: int, as_json: bool) -> None:
 
 
 def print_incident(path: Path, incident_id: str, *, as_json: bool) -> None:
-    with closing(_state(path)) as database:
+    with closing(open_state(path)) as database:
         incidents = Incidents(database)
         incident = incidents.get(incident_id)
         findings = incidents.findings(incident_id)
@@ -134,7 +137,8 @@ def print_incident(path: Path, incident_id: str, *, as_json: bool) -> None:
         console.print(tell(Told(entry.at, narrate(entry.event, entry.facts))))
 
 
-def _state(path: Path) -> Database:
+def open_state(path: Path) -> Database:
+    """The state of the configuration at ``path``; it must be there."""
     settings = config.load(path)
     file = Path(settings.state.removeprefix("sqlite:///"))
     if not file.exists():

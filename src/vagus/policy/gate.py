@@ -2,8 +2,9 @@
 
 The list below is the whole policy, in the order in which a person would ask. The strictest answer
 wins, and all answers are kept, with their numbers: in the ledger one reads not only what forbade a
-thing but also how near the others were. The gate fails closed. A guard that raises denies, and a
-gate without guards lets nothing pass.
+thing but also how near the others were. Where the strictest is a question, people's yes takes its
+place, if they said it to exactly this (:mod:`.approvals`). The gate fails closed. A guard that
+raises denies, and a gate without guards lets nothing pass.
 
 Guards are pure, so by themselves they would race: two requests that are judged at the same moment
 would both see the last free place. The gate is therefore only asked from inside of
@@ -16,6 +17,7 @@ from collections.abc import Callable
 
 from vagus.model import Decision, GuardRuling, Request, Ruling
 from vagus.policy.answers import deny
+from vagus.policy.approvals import settle
 from vagus.policy.facts import Facts
 from vagus.policy.guards.budget import budget
 from vagus.policy.guards.capacity_floor import capacity_floor
@@ -23,6 +25,7 @@ from vagus.policy.guards.cooldown import cooldown
 from vagus.policy.guards.evidence import evidence
 from vagus.policy.guards.kill_switch import kill_switch
 from vagus.policy.guards.mode import mode
+from vagus.policy.guards.rules import rules
 from vagus.policy.guards.senses_trusted import senses_trusted
 from vagus.policy.guards.target_bounded import target_bounded
 from vagus.policy.guards.tier import tier
@@ -38,19 +41,32 @@ GUARDS: tuple[Guard, ...] = (
     capacity_floor,
     budget,
     cooldown,
+    rules,
     tier,
 )
 
 
 def judge(request: Request, facts: Facts, guards: tuple[Guard, ...] = GUARDS) -> Ruling:
-    """Ask every guard; the strictest answer is the ruling."""
+    """Ask every guard; the strictest answer is the ruling, unless it is a question that people have
+    answered with yes."""
     said = tuple(_ask(guard, request, facts) for guard in guards)
-    return Ruling(max((answer.decision for answer in said), default=Decision.DENY), said)
+    ruling = Ruling(max((answer.decision for answer in said), default=Decision.DENY), said)
+    try:
+        return settle(request, facts, ruling)
+    except Exception as error:  # noqa: BLE001  what can't be bound can't be asked or approved
+        return Ruling(Decision.DENY, (*said, _broken("approvals", error)))
 
 
 def _ask(guard: Guard, request: Request, facts: Facts) -> GuardRuling:
     try:
         return guard(request, facts)
     except Exception as error:  # noqa: BLE001  whatever it is: a guard that can't answer denies
-        name = getattr(guard, "__name__", type(guard).__name__)
-        return deny(name, f"it broke, and what can't be judged is not done: {error!r}")
+        return _broken(name_of(guard), error)
+
+
+def name_of(guard: Guard) -> str:
+    return getattr(guard, "__name__", type(guard).__name__)
+
+
+def _broken(name: str, error: Exception) -> GuardRuling:
+    return deny(name, f"it broke, and what can't be judged is not done: {error!r}")

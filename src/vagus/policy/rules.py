@@ -54,6 +54,7 @@ class RuleAnswer:
 @dataclass(frozen=True, slots=True)
 class Rule:
     name: str
+    when: str
     condition: Condition = field(compare=False, repr=False)
     answer: RuleAnswer
 
@@ -132,7 +133,7 @@ def parse_rules(
                 where=f"{name}:{line}:{column}",
                 mend=error.mend,
             ) from error
-        rules.append(Rule(rule.name, condition, _answer(rule)))
+        rules.append(Rule(rule.name, rule.when, condition, _answer(rule)))
     digest = hashlib.sha256(written.canonical().encode()).hexdigest()
     return Rules(tuple(rules), digest, written.timezone, engine)
 

@@ -7,6 +7,7 @@ from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, S
 from vagus.policy import gate
 from vagus.policy.facts import Facts
 from vagus.policy.gate import GUARDS, judge
+from vagus.policy.rules import parse_rules
 from vagus.testing.cases import CHAT, a_finding, a_request, an_intent, some_facts
 
 TREATED = an_intent(a_request(target=CHAT[0], rung=1), age=30.0)
@@ -25,6 +26,11 @@ HELD_BY_ONE: dict[str, tuple[Request, Facts]] = {
     "capacity_floor": (a_request(), some_facts(ejected=frozenset({CHAT[1]}))),
     "budget": (a_request(), some_facts(recent=(OTHER_TREATED,))),
     "cooldown": (a_request(), some_facts(recent=(TREATED,))),
+    "rules": (
+        a_request(),
+        some_facts(rules=parse_rules(
+            "rules: [{name: no, when: tier > 0, then: deny, because: migration}]")),
+    ),
     "tier": (a_request(tier=Tier.R3), some_facts()),
 }  # fmt: skip
 """For each guard, a case in which it alone stands in the way: without it the case would pass."""

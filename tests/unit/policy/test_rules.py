@@ -205,8 +205,8 @@ class AnotherCondition:
 def test_the_engine_can_be_swapped() -> None:
     engine = AnotherEngine()
     answer = RuleAnswer("it", Verdict.ALLOW, "")
-    known = Rule("it", engine.compile("production"), answer)
-    unknown = Rule("other", engine.compile("no such"), replace(answer, rule="other"))
+    known = Rule("it", "production", engine.compile("production"), answer)
+    unknown = Rule("other", "no such", engine.compile("no such"), replace(answer, rule="other"))
     said = Rules((known, unknown), "", engine=engine).judge(FACTS)
     assert [a.verdict for a in said] == [Verdict.ALLOW, Verdict.DENY]
 
