@@ -4,7 +4,8 @@ A lease that ran out is free to the next who asks, so its former owner may still
 fencing token is what tells the two apart: it grows whenever a target changes hands and never goes
 back, and whoever acts shows it at the moment of acting. The row therefore stays when a lease is
 released. Renewing keeps the token; taking one's own lease again after it ran out does not, since
-nobody knows what happened in between.
+nobody knows what happened in between. When it runs out is a matter of the clock that everybody
+shares: the server's, where the state is on one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Leases:
         if not owner:
             raise ValueError("a lease needs an owner with a name")
         with self._database.write() as connection:
-            now = self._database.clock.now()
+            now = self._database.now()
             row = connection.execute(select(_rows).where(_is(target))).one_or_none()
             if row is None:
                 connection.execute(
@@ -59,7 +60,7 @@ class Leases:
         """Whether ``owner`` holds it now, under this very token."""
         with self._database.read() as connection:
             row = connection.execute(select(_rows).where(_is(target))).one_or_none()
-            now = self._database.clock.now()
+            now = self._database.now()
         return (
             row is not None
             and row.owner == owner
