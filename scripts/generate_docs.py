@@ -9,6 +9,7 @@
 | docs/reference/cli.md | the command line's own help |
 | docs/reference/faults.md | the catalogue of faults, the playbooks, the tiers of the actions |
 | docs/reference/guards.md | the gate's guards and their docstrings |
+| docs/reference/rules.md | the facts that operators' rules may speak of |
 | docs/reference/signals.md | the catalogue of signals and the engines' dialects |
 
 docs/benchmarks.md is written by `python -m benchmarks docs`, from the last full runs.
@@ -34,11 +35,13 @@ from typer.testing import CliRunner
 from vagus import config
 from vagus.cli import app
 from vagus.diagnosis.faults import FAULTS
+from vagus.model import signals
+from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.policy.gate import GUARDS
+from vagus.policy.rule_facts import CATALOGUE
 from vagus.policy.tiers import FLOORS
 from vagus.remediation import processes, rerouting
 from vagus.telemetry.dialects import dialects
-from vagus.telemetry.signals import SIGNALS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -56,6 +59,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "cli.md": _NOTE + "".join(_commands()),
         DOCS / "reference" / "faults.md": _NOTE + "".join(_faults()),
         DOCS / "reference" / "guards.md": _NOTE + "".join(_guards()),
+        DOCS / "reference" / "rules.md": _NOTE + "".join(_rules()),
         DOCS / "reference" / "signals.md": _NOTE + "".join(_signals()),
     }
 
@@ -132,7 +136,7 @@ def _kind(value: Json, definitions: Json) -> tuple[str, tuple[Json, str] | None]
         return f"list of {kind}", (inner[0], "[]") if inner else None
     if isinstance(items := value.get("additionalProperties"), Mapping):
         kind, inner = _kind(items, definitions)
-        return f"mapping of names to {kind}", (inner[0], ".NAME") if inner else None
+        return f"mapping of names to {kind}", (inner[0], f".NAME{inner[1]}") if inner else None
     if isinstance(examples := value.get("examples"), list):
         return " or ".join(f"`{e}`" for e in examples), None
     kind = str(value.get("format", value["type"]))
@@ -212,12 +216,43 @@ into the ledger with its numbers. A guard that breaks denies.
 _SIGNALS = """\
 # Signals
 
-What Vagus keeps of each replica, under one name for all engines. Names follow OpenTelemetry's
-conventions for GenAI where there is one. `engine` in `vagus.yaml` picks the dialect that maps an
-engine's metrics onto them; an engine without one is watched by the gateway and by probes alone.
+What Vagus keeps, under one name for all engines. Names follow OpenTelemetry's conventions where
+there is one. `engine` in `vagus.yaml` picks the dialect that maps an engine's metrics onto them;
+`metrics` adds a mapping of your own, in the form of the
+[dialect files](../../src/vagus/telemetry/dialects/).
 
-| signal | unit | kind | read as | told by |
-|---|---|---|---|---|
+Every signal is kept of each replica, apart for what the server says of itself, what the gateway and
+probes meet, and what is pushed. Of a component there is, beside what was
+pushed in its name, each latency that callers met by cohort (`x-user-cluster`), up to 32 of them.
+Versions of a model and routes have no series of their own; engines behind one address (data
+parallel) are put together.
+
+*Worse* is the direction that is bad. A deviation below the *floor* doesn't matter, however unlikely
+it is. Counters are judged by their rate per second, distributions by their middle and tail. Labels
+are put together as said under *of many*.
+
+| signal | unit | kind | read as | worse | floor | of many | told by |
+|---|---|---|---|---|---|---|---|
+"""
+_RATIOS = """\
+
+## Ratios
+
+Made by Vagus where an engine tells the parts and not the ratio: of counters, what both grew by in a
+tick.
+
+| ratio | of | among |
+|---|---|---|
+"""
+_DIALECTS = """\
+
+## Dialects
+
+*Verified*: checked against a recording of a real server. Of the others the names are those that the
+engine's own code or documents give; tell us if yours says otherwise.
+
+| engine | verified | signals |
+|---|---|---|
 """
 
 
@@ -230,7 +265,8 @@ def _faults() -> Iterator[str]:
         book = by_fault[fault.name]
         also = ", ".join(symptom.value for symptom in fault.also)
         contain, treat = ", ".join(book["contain"]), ", ".join(book["treat"])
-        shown = f"`{fault.name}` | {fault.shown_by.value} | {also}"
+        shown_by = fault.shown_by.value if fault.shown_by is not None else "a rollout"
+        shown = f"`{fault.name}` | {shown_by} | {also}"
         yield f"| {shown} | {contain} | {treat} | {book['return']} |\n"
     yield _ACTIONS
     kinds = {name.lower(): kind for name, kind in {**vars(rerouting), **vars(processes)}.items()}
@@ -246,6 +282,65 @@ def _guards() -> Iterator[str]:
         yield (inspect.getdoc(guard) or "").replace("``", "`") + "\n"
 
 
+_RULES = """\
+# Operators' rules
+
+A rule is a condition over the facts of a request, and what follows if it holds. The file is named
+as `policy.rules` in `vagus.yaml`. How to write and try them:
+[Write rules](../how-to/write-rules.md).
+
+## The file
+
+| key | is | |
+|---|---|---|
+| `timezone` | text, `UTC` unless given | of `hour`, `weekday` and `date` |
+| `rules` | list | all are asked, always |
+| `rules[].name` | name | what it is called in the ledger, and by people |
+| `rules[].when` | text | the condition, in CEL, the Common Expression Language |
+| `rules[].then` | `deny`, `allow`, `{raise: R3}`, `{ask: {approvers: 2, group: dba}}` | follows |
+| `rules[].because` | text | said to whoever is refused or asked |
+
+`deny` wins over everything. `ask` wants that many distinct people, of the group of
+`policy.approvers` or, without a group, of all who may approve; several rules that ask are all to be
+satisfied. `raise` makes the request one of that tier at least: R3 asks one person, R4 two, R5
+denies. `allow` says that somebody thought of this case; it takes nothing away from another rule or
+guard.
+
+Recoveries (traffic that is given back, an undo) pass without being asked about.
+
+## Facts
+
+Whole numbers and decimals are different types: `confidence < 1.0`, not `confidence < 1`.
+
+| fact | type | tells | one of |
+|---|---|---|---|
+"""
+_REFUSED = """\
+
+## What is refused when rules are loaded
+
+With the file and the line, and the column where it is in a condition: a condition that does not
+compile, or is not true or false; a fact that does not exist; a word that a fact can never be
+(`action == 'restrat'`, faults and components included); a group without people, or one that is
+smaller than what is asked of it; two rules with the same condition of which only one can be meant;
+a name that is given twice. Vagus does not start with rules that it can't read.
+
+## What denies when rules are asked
+
+A condition that can't be answered: it speaks of a fact that is not known, divides by zero, or
+breaks in any other way. The ruling names the rule. Ask `error_budget_left_known && ...` first.
+"""
+
+
+def _rules() -> Iterator[str]:
+    yield _RULES
+    kinds = {str: "text", int: "whole number", float: "decimal", bool: "true or false"}
+    for name, fact in CATALOGUE.items():
+        words = ", ".join(f"`{word}`" for word in fact.values)
+        yield f"| `{name}` | {kinds[fact.kind]} | {fact.what} | {words} |\n"
+    yield _REFUSED
+
+
 def _signals() -> Iterator[str]:
     yield _SIGNALS
     for signal in SIGNALS.values():
@@ -254,15 +349,35 @@ def _signals() -> Iterator[str]:
             for dialect in dialects().values()
             if any(m.signal == signal.name for many in dialect.metrics.values() for m in many)
         ]
-        by = ", ".join(sorted(told)) or (
-            "gateway" if signal.name.startswith("vagus.gateway.") else "gateway, probes"
-        )
-        kind = f"{signal.kind.value} | {signal.instrument.value}"
-        yield f"| `{signal.name}` | {signal.unit.strip('{}')} | {kind} | {by} |\n"
-    yield "\n## Dialects\n\n| engine | checked against a recording of a real server |\n|---|---|\n"
-    written = (dialect for dialect in dialects().values() if dialect.metrics)
-    for dialect in sorted(written, key=lambda d: d.engine):
-        yield f"| `{dialect.engine}` | {'yes' if dialect.verified else 'no'} |\n"
+        by = ", ".join([*_ALSO_TOLD_BY.get(signal.name, _told_by(signal.name)), *sorted(told)])
+        kind = f"{signal.kind.value} | {signal.instrument.value} | {signal.worse.value}"
+        unit = signal.unit.strip("{}")
+        many = "" if signal.instrument is Instrument.TALLY else signal.combine.value
+        yield f"| `{signal.name}` | {unit} | {kind} | {signal.floor:g} | {many} | {by} |\n"
+    yield _RATIOS
+    for name, ratio in RATIOS.items():
+        whole = " + ".join(f"`{part}`" for part in ratio.whole)
+        yield f"| `{name}` | `{ratio.part}` | {whole} |\n"
+    yield _DIALECTS
+    for dialect in sorted(dialects().values(), key=lambda d: d.engine):
+        known = {m.signal for many in dialect.metrics.values() for m in many}
+        shown = ("yes" if dialect.verified else "*no*") if known else ""
+        yield f"| `{dialect.engine}` | {shown} | {len(known) or 'none of its own'} |\n"
+
+
+_ALSO_TOLD_BY = {
+    signals.TIME_TO_FIRST_TOKEN: ["gateway", "probes"],
+    signals.TIME_PER_TOKEN: ["probes"],
+    signals.DURATION: ["gateway", "probes"],
+}
+
+
+def _told_by(signal: str) -> list[str]:
+    if signal in RATIOS:
+        return ["Vagus"]
+    if signal.startswith(("vagus.client.", "gen_ai.client.", "db.client.")):
+        return ["OTLP"]
+    return ["gateway"] if signal.startswith("vagus.gateway.") else []
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from vagus._engines import GENERIC, EngineName, Metrics
 from vagus._mistakes import Misfit, first_mistake
 from vagus._units import (
     DURATION_SCHEMA,
@@ -37,6 +38,7 @@ from vagus._units import (
     AlarmBudget,
     Duration,
     Rate,
+    RequestRate,
     Share,
     written_duration,
     written_share,
@@ -101,7 +103,9 @@ class Component(_Strict):
     """One service of the stack."""
 
     kind: Kind = Field(description="what it is for; decides how it is probed")
-    engine: str = Field("generic", description="what it runs; decides how its metrics are read")
+    engine: EngineName = Field(
+        GENERIC, description="what it runs; decides how its metrics are read"
+    )
     replicas: dict[Name, Address] = Field(
         default_factory=dict, description="its running instances; the name is the identity"
     )
@@ -110,6 +114,11 @@ class Component(_Strict):
     )
     depends_on: tuple[Name, ...] = Field((), description="components that it calls")
     metrics_path: str = Field("/metrics", description="where its Prometheus metrics are")
+    metrics: Metrics = Field(
+        default_factory=dict,
+        description="metrics that the engine's dialect doesn't know, or knows otherwise: "
+        "each is one or more signals of the catalogue",
+    )
     model: str | None = Field(None, description="model name that probes ask for")
     dsn_env: str | None = Field(
         None, description="environment variable that holds the DSN; checked, not used yet"
@@ -258,12 +267,22 @@ class TelemetrySettings(_Strict):
 
 
 class ApiSettings(_Strict):
-    """Where Vagus serves its own ``/metrics`` and ``/healthz``."""
+    """Where Vagus serves its API and its own ``/metrics`` and ``/healthz``."""
 
     host: Literal["127.0.0.1", "::1", "localhost"] = Field(
         "127.0.0.1", description="loopback only; put a proxy in front to reach it from elsewhere"
     )
     port: int = Field(9190, ge=0, le=65535, description="0 takes any free one")
+    hosts: tuple[str, ...] = Field(
+        (),
+        description="names under which a proxy in front passes requests on, beside those of "
+        "loopback; a request for any other host is refused",
+    )
+    rate: RequestRate = Field(
+        default_factory=lambda: Rate(count=50.0, period=PERIODS["second"]),
+        json_schema_extra={"default": "50 per second"},
+        description="requests that a token may make, and an address without one",
+    )
 
 
 class Occasion(StrEnum):

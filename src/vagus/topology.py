@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
+from vagus._engines import Metrics
 from vagus.config import Kind, Settings
 from vagus.model import Aspect, Override, Subject
 
@@ -26,6 +27,7 @@ class ComponentNode:
     replicas: Mapping[str, str]  # name -> address
     depends_on: tuple[str, ...] = ()
     metrics_path: str = "/metrics"
+    metrics: Metrics = field(default_factory=dict)  # the user's own, beside the engine's dialect
     model: str | None = None
     restartable: bool = False  # somebody can start and stop its processes
 
@@ -54,6 +56,7 @@ class Topology:
                     replicas=dict(spec.replicas),
                     depends_on=spec.depends_on,
                     metrics_path=spec.metrics_path,
+                    metrics=spec.metrics,
                     model=spec.model,
                     restartable=spec.runtime is not None,
                 )

@@ -14,7 +14,7 @@ from vagus.adapters.envoy.stats import SIGNALS, EnvoyStatsSource
 from vagus.clock import ManualClock
 from vagus.config import EnvoySettings, Kind
 from vagus.model import Evidence, Scrape, Sense, Subject
-from vagus.telemetry.signals import SIGNALS as CATALOGUE
+from vagus.model.signals import SIGNALS as CATALOGUE
 from vagus.topology import ComponentNode, Topology
 
 CHAT_1, CHAT_2 = Subject("chat", "chat-1"), Subject("chat", "chat-2")

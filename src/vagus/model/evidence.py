@@ -15,6 +15,7 @@ class Sense(StrEnum):
     GATEWAY = "gateway"
     SCRAPE = "scrape"
     PROBE = "probe"
+    PUSH = "push"  # what callers and servers send us of their own accord
 
 
 class Failure(StrEnum):
@@ -59,16 +60,37 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many fell into each bucket since counting began (cumulative in time, not over buckets).
+
+    ``counts[i]`` is of what is at most ``bounds[i]`` and above the bound before; the last count,
+    one more than there are bounds, is of what is above them all. Bounds rise and are finite.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+
+
+Histograms = Mapping[str, Histogram]
+
+
+def no_histograms() -> Histograms:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
 class Scrape:
-    """One reading of a replica's metrics: its own (SCRAPE), or what the gateway counts of it
-    (GATEWAY). ``values`` maps canonical signal names to numbers; counters are given as they stand
-    (cumulative), so that a reader can tell a reset."""
+    """One reading of a subject's metrics: its own (SCRAPE), what the gateway counts of it
+    (GATEWAY), or what was sent to us (PUSH). ``values`` maps canonical signal names to numbers;
+    counters and histograms are given as they stand (cumulative), so that a reader can tell a
+    reset."""
 
     subject: Subject
     at: float
     failure: Failure | None = None
     values: Mapping[str, float] = field(default_factory=no_numbers)
     sense: Sense = Sense.SCRAPE
+    histograms: Histograms = field(default_factory=no_histograms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,13 @@ _FIRST_CAPACITY = 64
 @dataclass(frozen=True, slots=True)
 class SeriesKey:
     """One signal of one subject, by one sense: what the server says of itself and what its callers
-    meet are two series, and that they differ can be the finding."""
+    meet are two series, and that they differ can be the finding. Of a component there is a series
+    for each cohort of its callers, too."""
 
     subject: Subject
     signal: str
     sense: Sense
+    cohort: str = ""
 
 
 Series = tuple[SeriesKey | None, ...]

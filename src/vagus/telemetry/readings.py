@@ -101,8 +101,12 @@ class Readings:
 
     def _count(self, rows: Ints, values: Floats, times: Floats) -> None:
         grew = values - self._value[rows]
-        grew = np.where(grew < 0, values, grew)
+        reset = grew < 0
+        grew = np.where(reset, values, grew)
         anew = times <= self._at[rows]  # the clock was set back
+        for what, reason in ((reset, Rejected.COUNTER_RESET), (anew, Rejected.CLOCK_JUMPED)):
+            if what.any():
+                self._rejections.count(reason, "readings", "", int(what.sum()))
         anew |= np.isnan(self._value[rows])
         self._increase[rows] = np.where(anew, 0.0, self._increase[rows] + grew)
         self._told_at[rows] = np.where(anew, times, self._told_at[rows])

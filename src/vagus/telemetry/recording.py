@@ -10,22 +10,41 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from vagus.errors import MalformedData
-from vagus.model import Attempt, Evidence, Failure, Phase, Probe, Scrape, Sense, Subject
+from vagus.model import Attempt, Evidence, Failure, Histogram, Phase, Probe, Scrape, Sense, Subject
 from vagus.telemetry.columns import Column, Series, SeriesKey
 
 _KINDS: Mapping[str, type[Evidence]] = {"attempt": Attempt, "scrape": Scrape, "probe": Probe}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-_FIELDS = {kind: [(f.name, f.default) for f in fields(kind)] for kind in _KINDS.values()}
-_READ: Mapping[str, Callable[[str], object]] = {
+
+
+def _default(of: Field[Any]) -> object:
+    return of.default if of.default_factory is MISSING else of.default_factory()
+
+
+_FIELDS = {kind: [(f.name, _default(f)) for f in fields(kind)] for kind in _KINDS.values()}
+
+
+def _histograms(told: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Histogram]:
+    return {name: Histogram(tuple(bounds), tuple(n)) for name, (bounds, n) in told.items()}
+
+
+def _plain(histograms: Mapping[str, Histogram]) -> dict[str, object]:
+    return {name: (h.bounds, h.counts) for name, h in histograms.items()}
+
+
+_WRITE: Mapping[str, Callable[[Any], object]] = {"values": dict, "histograms": _plain}
+_READ: Mapping[str, Callable[[Any], object]] = {
     "subject": Subject.parse,
     "failure": Failure,
     "phase": Phase,
     "sense": Sense,
+    "histograms": _histograms,
 }
 """Fields that JSON can't hold as they are."""
 
@@ -43,7 +62,7 @@ def batch_line(at: float, batch: Sequence[Evidence]) -> bytes:
 
 
 def series_line(series: Series) -> bytes:
-    told = [None if s is None else [str(s.subject), s.signal, s.sense] for s in series]
+    told = [None if s is None else _told(s) for s in series]
     return _line({"series": told})
 
 
@@ -88,18 +107,23 @@ def _row(evidence: Evidence) -> dict[str, object]:
     for name, default in _FIELDS[type(evidence)][1:]:
         value = getattr(evidence, name)
         if default is MISSING or value != default:
-            row[name] = dict(value) if name == "values" else value
+            row[name] = _WRITE[name](value) if name in _WRITE else value
     return row
 
 
 def _evidence(row: dict[str, object]) -> Evidence:
     kind = _KINDS[str(row.pop("kind"))]
-    told = {name: _READ[name](str(v)) if name in _READ else v for name, v in row.items()}
+    told = {name: _READ[name](v) if name in _READ else v for name, v in row.items()}
     return kind(**told)  # type: ignore[arg-type]
 
 
 def _key(told: Sequence[str] | None) -> SeriesKey | None:
     if told is None:
         return None
-    subject, signal, sense = told
-    return SeriesKey(Subject.parse(subject), signal, Sense(sense))
+    subject, signal, sense, *cohort = told
+    return SeriesKey(Subject.parse(subject), signal, Sense(sense), *cohort)
+
+
+def _told(key: SeriesKey) -> list[str]:
+    told = [str(key.subject), key.signal, key.sense]
+    return [*told, key.cohort] if key.cohort else told

@@ -28,9 +28,15 @@ class Rejected(StrEnum):
     SCRAPE_FAILED = "scrape_failed"  # the target gave no metrics: refused, silent, HTML ...
     EXPOSITION_LINE = "exposition_line"  # one line that can't be read
     TOO_MANY_SERIES = "too_many_series"  # of one target; the rest is not kept
+    TOO_MANY_COHORTS = "too_many_cohorts"  # of one component; the rest is kept as part of the whole
     UNKNOWN_SIGNAL = "unknown_signal"  # not in the catalogue
     NOT_FINITE = "not_finite"  # NaN or infinite
     OUT_OF_ORDER = "out_of_order"  # not newer than what is known
+    BUCKETS_DIFFER = "buckets_differ"  # histograms that can't be put together, or are none
+    # taken, and told: what was counted until then is lost
+    BUCKETS_CHANGED = "buckets_changed"  # a histogram got other bounds
+    COUNTER_RESET = "counter_reset"  # it went down: it has grown from zero since
+    CLOCK_JUMPED = "clock_jumped"  # times went back by more than lateness explains
     # the gateway's log
     LOG_UNREADABLE = "log_unreadable"  # the file
     LOG_LINE = "log_line"  # one line that is no row, too long, or cut off

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import aiohttp
 import structlog
@@ -22,7 +22,7 @@ from vagus.ports import Emit
 from vagus.telemetry.dialects import Dialect, dialect_of
 from vagus.telemetry.exposition import Parser
 from vagus.telemetry.rejections import Rejected, Rejections
-from vagus.telemetry.translate import Translator
+from vagus.telemetry.translate import Translated, Translator
 from vagus.topology import Topology
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ class ScrapeSource:
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
         for key in wanted.keys() - self._tasks.keys():
-            target = _Target(*key, dialect_of(wanted[key]), self._rejections)
+            target = _Target(*key, wanted[key], self._rejections)
             self._tasks[key] = asyncio.create_task(self._keep(target, emit))
 
     async def _keep(self, target: _Target, emit: Emit) -> None:
@@ -98,16 +98,18 @@ class ScrapeSource:
         try:
             body = await self._fetch(target.url)
             if len(body) > PARSED_ASIDE:
-                values = await asyncio.to_thread(target.read, body)
+                told = await asyncio.to_thread(target.read, body)
             else:
-                values = target.read(body)
+                told = target.read(body)
         except _Unusable as error:
             return self._failed(target, error.failure, error.message)
         except MalformedData as error:
             return self._failed(target, Failure.UNPARSEABLE, error.message)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return self._failed(target, failure_of(error), str(error) or type(error).__name__)
-        return Scrape(target.subject, self._clock.now(), values=values)
+        return Scrape(
+            target.subject, self._clock.now(), values=told.values, histograms=told.histograms
+        )
 
     async def _fetch(self, url: str) -> bytes:
         """The body, unpacked, read no further than is plausible."""
@@ -155,13 +157,17 @@ class _Target:
         self._parser = Parser()
         self._translator = Translator(dialect, self._parser)
 
-    def read(self, body: bytes) -> Mapping[str, float]:
+    def read(self, body: bytes) -> Translated:
         """Raises MalformedData."""
-        parser = self._parser
-        rejected, dropped = parser.rejected, parser.dropped
+        parser, translator = self._parser, self._translator
+        rejected, dropped, unusable = parser.rejected, parser.dropped, translator.rejected
         try:
-            return self._translator.signals(parser.parse(body))
+            return translator.translate(parser.parse(body))
         finally:
+            if more := translator.rejected - unusable:
+                self._rejections.count(
+                    Rejected.BUCKETS_DIFFER, self.url, translator.last_rejection, more
+                )
             if more := parser.rejected - rejected:
                 self._rejections.count(
                     Rejected.EXPOSITION_LINE, self.url, parser.last_rejection, more
@@ -186,10 +192,12 @@ def failure_of(error: Exception) -> Failure:
     return Failure.RESET
 
 
-def _targets(topology: Topology) -> dict[tuple[Subject, str], str]:
-    """(who, where) -> engine, of everything that has metrics."""
+def _targets(topology: Topology) -> dict[tuple[Subject, str], Dialect]:
+    """(who, where) -> how it speaks, of everything that has metrics."""
     return {
-        (Subject(node.name, replica), address + node.metrics_path): node.engine
+        (Subject(node.name, replica), address + node.metrics_path): dialect_of(
+            node.engine, node.metrics
+        )
         for node in topology.components.values()
         if node.metrics_path
         for replica, address in node.replicas.items()

@@ -6,33 +6,36 @@ that went down was reset and has grown from zero. What was not seen is NaN, a st
 not the last value once more; a value is held for one tick, since two clocks of the same pace drift
 past each other.
 
-Latencies are distributions. Each tick keeps its own counts in log buckets, and only those that are
-not zero, so that the tail over any last few ticks is an addition and a quiet replica costs nothing.
+Latencies are distributions, in log buckets (:mod:`vagus.telemetry.distributions`). Ratios that
+nobody tells (hits of lookups) are made here, of what both grew by in the tick.
+
+What is kept of whom: every signal of every replica; of a component as a whole what was pushed to us
+in its name, and what its callers meet cohort by cohort. Versions of a model and routes have no
+series of their own yet.
 
 It is used on the event loop's thread only.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vagus.model import Attempt, Evidence, Phase, Probe, Scrape, Sense, Subject
+from vagus.model import Attempt, Evidence, Phase, Probe, Scrape, Sense, Subject, signals
+from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.snapshot import Vitals
-from vagus.telemetry import signals
 from vagus.telemetry.columns import Column, Columns, Floats, SeriesKey
+from vagus.telemetry.distributions import Distributions
 from vagus.telemetry.readings import Readings
 from vagus.telemetry.rejections import Rejected, Rejections
-from vagus.telemetry.signals import SIGNALS, Instrument
-from vagus.telemetry.sketch import SECONDS, Ints, quantiles
+from vagus.telemetry.sketch import SECONDS, quantiles
 from vagus.topology import Topology
 
 TICKS = 600  # columns kept: ten minutes on a grid of 1 s
-SKETCH_TICKS = 120  # of which distributions are kept
-MAX_SERIES = 128  # of one subject; the catalogue has a tenth of that for each sense
+MAX_SERIES = 256  # of one subject; the catalogue is as long for all senses together
+MAX_COHORTS = 32  # of one component; the rest is counted, and kept as part of the whole
 VITALS_TICKS = 10  # over which the live rates are averaged
 QUANTILE_TICKS = 30  # over which the live quantiles are taken
 TREND_TICKS = 60
@@ -49,7 +52,7 @@ class _Plan:
 
 
 class Store:
-    """What was seen of every replica in ``topology()``; evidence of anything else is ignored."""
+    """What was seen of everything in ``topology()``; evidence of anything else is ignored."""
 
     def __init__(self, topology: Callable[[], Topology], rejections: Rejections) -> None:
         self._topology = topology
@@ -61,9 +64,9 @@ class Store:
         self._plans: dict[tuple[Subject, Sense], _Plan] = {}
         self._count_of: dict[Subject, int] = {}
         self._tally_rows: dict[int, float] = {}  # row -> events of this tick
-        self._seen_rows: list[int] = []  # of values that distributions take in this tick
-        self._seen_values: list[float] = []
-        self._sketches: deque[tuple[Ints, Ints]] = deque(maxlen=SKETCH_TICKS)  # cells, counts
+        self._distributions = Distributions(rejections)
+        self._ratios: dict[int, tuple[int, tuple[int, ...]]] = {}  # row -> rows of part and whole
+        self._cohorts: dict[str, set[str]] = {}  # by component
         self._ticked_at: float | None = None
 
     # --- in ---------------------------------------------------------------------------------------
@@ -91,6 +94,15 @@ class Store:
             self._plans[scrape.subject, scrape.sense] = plan
         values = [scrape.values[name] for name in plan.kept]
         self._readings.put(plan.rows, values, scrape.at)
+        for name, histogram in scrape.histograms.items():
+            known = SIGNALS.get(name)
+            if known is None or known.instrument is not Instrument.DISTRIBUTION:
+                self._rejections.count(Rejected.UNKNOWN_SIGNAL, str(scrape.subject), name)
+                continue
+            row = self._row(scrape.subject, name, scrape.sense)
+            if row is not None:
+                where = f"{scrape.subject} {name}"
+                self._distributions.put(row, histogram, scrape.at, where)
 
     def _plan(self, scrape: Scrape, names: tuple[str, ...]) -> _Plan:
         self._readings.settle()  # what is gathered may have rows in common with the new plan
@@ -104,7 +116,16 @@ class Store:
             if row is not None:
                 kept.append(name)
                 rows.append(row)
+        self._plan_ratios(scrape, dict(zip(kept, rows, strict=True)))
         return _Plan(names, tuple(kept), tuple(rows))
+
+    def _plan_ratios(self, scrape: Scrape, rows: dict[str, int]) -> None:
+        for name, ratio in RATIOS.items():
+            if name in rows or not rows.keys() >= {ratio.part, *ratio.whole}:
+                continue
+            row = self._row(scrape.subject, name, scrape.sense)
+            if row is not None:
+                self._ratios[row] = (rows[ratio.part], tuple(rows[w] for w in ratio.whole))
 
     def _take_attempt(self, attempt: Attempt) -> None:
         subject, first = attempt.subject, attempt.time_to_first_token
@@ -112,10 +133,11 @@ class Store:
         self._tally(subject, signals.ATTEMPTS_FAILED, float(attempt.failure is not None))
         if attempt.failure is not None or attempt.status is None:
             return  # how long a failure took, or a caller's patience, is no latency
-        self._distribute(subject, signals.DURATION, Sense.GATEWAY, attempt.duration)
+        cohort = self._cohort(attempt)
+        self._distribute(subject, signals.DURATION, Sense.GATEWAY, attempt.duration, cohort)
         if first is None:
             return
-        self._distribute(subject, signals.TIME_TO_FIRST_TOKEN, Sense.GATEWAY, first)
+        self._distribute(subject, signals.TIME_TO_FIRST_TOKEN, Sense.GATEWAY, first, cohort)
         if attempt.received_bytes >= MIN_BYTES_PACED and attempt.duration > first:
             pace = (attempt.duration - first) / attempt.received_bytes
             self._distribute(subject, signals.TIME_PER_BYTE, Sense.GATEWAY, pace)
@@ -136,11 +158,30 @@ class Store:
         if row is not None:
             self._tally_rows[row] = self._tally_rows.get(row, 0.0) + amount
 
-    def _distribute(self, subject: Subject, signal: str, sense: Sense, value: float) -> None:
+    def _distribute(
+        self, subject: Subject, signal: str, sense: Sense, value: float, cohort: str = ""
+    ) -> None:
+        """Count ``value`` for ``subject``, and for that cohort of its component's callers."""
         row = self._row(subject, signal, sense)
         if row is not None:
-            self._seen_rows.append(row)
-            self._seen_values.append(value)
+            self._distributions.add(row, value)
+        if cohort:
+            key = SeriesKey(Subject(subject.component), signal, sense, cohort)
+            row = self._columns.row(key)
+            self._distributions.add(row if row is not None else self._add(key), value)
+
+    def _cohort(self, attempt: Attempt) -> str:
+        """Which cohort's series it belongs to; none for one too many."""
+        if not attempt.cohort:
+            return ""
+        known = self._cohorts.setdefault(attempt.subject.component, set())
+        if attempt.cohort not in known:
+            if len(known) >= MAX_COHORTS:
+                component = attempt.subject.component
+                self._rejections.count(Rejected.TOO_MANY_COHORTS, component, attempt.cohort[:80])
+                return ""
+            known.add(attempt.cohort)
+        return attempt.cohort
 
     # --- the tick ---------------------------------------------------------------------------------
 
@@ -154,36 +195,32 @@ class Store:
             # After a jump of the clock nobody knows how long the tick was.
             values[row] = amount / elapsed if elapsed > 0 else np.nan
             self._tally_rows[row] = 0.0
-        self._close_distributions(values)
+        self._close_ratios(values)
+        self._distributions.close(values)
         self._columns.write(values)
         series = self._columns.series
         return Column(now, series, values[: len(series)].copy())
 
-    def _close_distributions(self, values: Floats) -> None:
-        rows = np.array(self._seen_rows, dtype=np.int64)
-        seen = np.array(self._seen_values, dtype=np.float64)
-        self._seen_rows, self._seen_values = [], []
-        finite = np.isfinite(seen) & (seen >= 0)
-        if not finite.all():
-            self._rejections.count(Rejected.NOT_FINITE, "distributions", "a latency below zero")
-            rows, seen = rows[finite], seen[finite]
-        order = np.lexsort((seen, rows))
-        rows, seen = rows[order], seen[order]
-        touched, first, count = np.unique(rows, return_index=True, return_counts=True)
-        values[touched] = seen[first + (count - 1) // 2]
-        cells = rows * SECONDS.count + SECONDS.index(seen)
-        self._sketches.append(np.unique(cells, return_counts=True))
+    def _close_ratios(self, values: Floats) -> None:
+        for row, (part, whole) in self._ratios.items():
+            of = values[list(whole)].sum()
+            values[row] = values[part] / of if of > 0 else np.nan
 
     # --- out --------------------------------------------------------------------------------------
 
     def last(
-        self, subject: Subject, signal: str, ticks: int, sense: Sense = Sense.SCRAPE
+        self,
+        subject: Subject,
+        signal: str,
+        ticks: int,
+        sense: Sense = Sense.SCRAPE,
+        cohort: str = "",
     ) -> Floats:
         """The last ``ticks`` values of one series, oldest first; NaN where nothing was seen.
 
         Of a counter and a tally it is the rate per second, of a distribution the median.
         """
-        row = self._columns.row(SeriesKey(subject, signal, sense))
+        row = self._columns.row(SeriesKey(subject, signal, sense, cohort))
         if row is None:
             return np.full(ticks, np.nan)
         return self._columns.last(row, ticks)
@@ -195,23 +232,13 @@ class Store:
         share: float,
         ticks: int = QUANTILE_TICKS,
         sense: Sense = Sense.GATEWAY,
+        cohort: str = "",
     ) -> float | None:
         """Of a distribution over the last ``ticks``, to 1.1 %; None if nothing was seen."""
-        row = self._columns.row(SeriesKey(subject, signal, sense))
+        row = self._columns.row(SeriesKey(subject, signal, sense, cohort))
         if row is None:
             return None
-        return _known(float(quantiles(self._counts([row], ticks), share, SECONDS)[0]))
-
-    def _counts(self, rows: list[int], ticks: int) -> Ints:
-        """The distributions of ``rows`` over the last ``ticks``. Shape (rows, buckets)."""
-        counts: Ints = np.zeros((len(rows), SECONDS.count), dtype=np.int64)
-        edges = np.array(rows)[:, None] * SECONDS.count + np.array([0, SECONDS.count])
-        for age in range(1, min(ticks, len(self._sketches)) + 1):
-            cells, count = self._sketches[-age]
-            for index, (begin, end) in enumerate(np.searchsorted(cells, edges).tolist()):
-                if begin < end:
-                    counts[index, cells[begin:end] - edges[index, 0]] += count[begin:end]
-        return counts
+        return _known(float(quantiles(self._distributions.counts([row], ticks), share, SECONDS)[0]))
 
     def vitals(self) -> dict[Subject, Vitals]:
         """The live figures of every replica."""
@@ -220,7 +247,8 @@ class Store:
         for subject in self._topology().replicas():
             key = SeriesKey(subject, signals.TIME_TO_FIRST_TOKEN, Sense.GATEWAY)
             rows[subject] = self._columns.row(key)
-        counts = self._counts([row for row in rows.values() if row is not None], QUANTILE_TICKS)
+        known = [row for row in rows.values() if row is not None]
+        counts = self._distributions.counts(known, QUANTILE_TICKS)
         p50, p95 = (iter(quantiles(counts, q, SECONDS).tolist()) for q in (0.5, 0.95))
         return {
             subject: self._vitals(subject, next(p50), next(p95))
@@ -254,9 +282,12 @@ class Store:
             self._rejections.count(Rejected.TOO_MANY_SERIES, str(subject), signal)
             return None
         self._count_of[subject] = self._count_of.get(subject, 0) + 1
+        return self._add(key)
+
+    def _add(self, key: SeriesKey) -> int:
         row = self._columns.add(key)
         self._readings.grow(self._columns.capacity)
-        instrument = SIGNALS[signal].instrument
+        instrument = SIGNALS[key.signal].instrument
         self._readings.begin(row, counter=instrument is Instrument.COUNTER)
         if instrument is Instrument.TALLY:
             self._tally_rows[row] = 0.0
@@ -267,7 +298,10 @@ class Store:
         if topology is self._known:
             return
         self._known = topology
-        self._members = frozenset(topology.replicas())
+        components = frozenset(map(Subject, topology.components))
+        self._members = components.union(topology.replicas())
+        for component in self._cohorts.keys() - topology.components.keys():
+            del self._cohorts[component]
         gone = [
             key
             for key in self._columns.series
@@ -280,22 +314,13 @@ class Store:
             row = self._columns.remove(key)
             self._readings.begin(row, counter=False)
             self._tally_rows.pop(row, None)
-            self._forget_distribution(row)
+            self._distributions.forget(row)
+            self._ratios.pop(row, None)
         departed = {key.subject for key in gone}
         for subject in departed:
-            del self._count_of[subject]
+            self._count_of.pop(subject, None)
         for target in [target for target in self._plans if target[0] in departed]:
             del self._plans[target]
-
-    def _forget_distribution(self, row: int) -> None:
-        """Whoever is given the row next must not inherit the latencies of who had it."""
-        pairs = [p for p in zip(self._seen_rows, self._seen_values, strict=True) if p[0] != row]
-        self._seen_rows = [r for r, _ in pairs]
-        self._seen_values = [v for _, v in pairs]
-        for tick, (cells, counts) in enumerate(self._sketches):
-            others = cells // SECONDS.count != row
-            if not others.all():
-                self._sketches[tick] = (cells[others], counts[others])
 
 
 def _known(value: float) -> float | None:

@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestServer
 
 from vagus.clock import SystemClock
 from vagus.config import Kind
-from vagus.model import Evidence, Failure, Scrape, Subject
-from vagus.telemetry import scrape, signals
+from vagus.model import Evidence, Failure, Scrape, Subject, signals
+from vagus.telemetry import scrape
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.scrape import ScrapeSource
 from vagus.topology import ComponentNode, Topology

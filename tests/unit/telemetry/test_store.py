@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from vagus.clock import ManualClock
 from vagus.config import Kind
-from vagus.model import Attempt, Failure, Phase, Probe, Scrape, Sense, Subject
-from vagus.telemetry import signals
-from vagus.telemetry.columns import Column
+from vagus.model import Attempt, Failure, Histogram, Phase, Probe, Scrape, Sense, Subject, signals
+from vagus.telemetry.columns import Column, SeriesKey
 from vagus.telemetry.rejections import Rejected, Rejections
-from vagus.telemetry.store import MAX_SERIES, Store
+from vagus.telemetry.store import MAX_COHORTS, MAX_SERIES, Store
 from vagus.topology import ComponentNode, Topology
 
 CHAT_1, CHAT_2 = Subject("chat", "chat-1"), Subject("chat", "chat-2")
@@ -285,3 +285,81 @@ def test_columns_are_copies() -> None:
     column = bench.tick()
     column.values[:] = 99
     assert not np.any(bench.store.last(CHAT_1, signals.RUNNING, 1) == 99)
+
+
+def told(at: float, *counts: float) -> Scrape:
+    return Scrape(CHAT_1, at, histograms={signals.DURATION: Histogram((1.0, 2.0, 4.0), counts)})
+
+
+def test_an_engines_histogram_is_a_distribution() -> None:
+    bench = Bench()
+    bench.store.observe([told(1000.0, 0, 0, 0, 0)])
+    bench.tick()
+    bench.store.observe([told(1001.0, 0, 100, 0, 0)])
+    column = bench.tick()
+    found = bench.store.quantile(CHAT_1, signals.DURATION, 0.95, sense=Sense.SCRAPE)
+    assert found == pytest.approx(1.95, rel=0.03)
+    row = column.series.index(SeriesKey(CHAT_1, signals.DURATION, Sense.SCRAPE))
+    assert column.values[row] == pytest.approx(1.5, rel=0.03)
+    assert bench.store.quantile(CHAT_1, signals.DURATION, 0.5) is None  # callers saw none
+
+
+def test_a_histogram_of_what_is_none_is_refused() -> None:
+    bench = Bench()
+    histogram = Histogram((1.0,), (1.0, 1.0))
+    bench.store.observe(
+        [Scrape(CHAT_1, 1000.0, histograms={signals.RUNNING: histogram, "moon": histogram})]
+    )
+    assert bench.tick().series == ()
+    assert bench.rejections.counts == {Rejected.UNKNOWN_SIGNAL: 2}
+
+
+def test_a_ratio_is_of_what_both_grew_by() -> None:
+    bench = Bench()
+    for at, hits, misses in ((1000.0, 50, 50), (1001.0, 59, 51), (1002.0, 59, 51)):
+        bench.scrape(CACHE_HITS=hits, CACHE_MISSES=misses, at=at)
+        bench.tick()
+    ratios = bench.store.last(CHAT_1, signals.CACHE_HIT_RATIO, 3).tolist()
+    assert ratios == pytest.approx([math.nan, 0.9, math.nan], nan_ok=True)
+
+
+def test_a_ratio_that_the_engine_tells_itself_is_left_alone() -> None:
+    bench = Bench()
+    bench.scrape(CACHE_HITS=1, CACHE_MISSES=1, CACHE_HIT_RATIO=0.25)
+    bench.tick()
+    assert bench.store.last(CHAT_1, signals.CACHE_HIT_RATIO, 1).tolist() == [0.25]
+
+
+def test_cohorts_are_kept_apart_and_bounded() -> None:
+    bench = Bench()
+    cohorts = [f"c{n}" for n in range(MAX_COHORTS + 3)]
+    bench.store.observe(
+        [replace(answered(1.0 + n), cohort=cohort) for n, cohort in enumerate(cohorts)]
+    )
+    bench.tick()
+    chat = Subject("chat")
+    first = bench.store.last(chat, signals.TIME_TO_FIRST_TOKEN, 1, Sense.GATEWAY, "c1")
+    assert first.tolist() == [2.0]
+    slow = bench.store.quantile(chat, signals.TIME_TO_FIRST_TOKEN, 0.5, cohort="c9")
+    assert slow == pytest.approx(10.0, rel=0.02)
+    assert bench.rejections.counts == {Rejected.TOO_MANY_COHORTS: 3}
+    median = bench.store.last(CHAT_1, signals.TIME_TO_FIRST_TOKEN, 1, Sense.GATEWAY)
+    assert median.tolist() == [1.0 + (len(cohorts) - 1) // 2]  # the replica's own has them all
+
+
+def test_a_component_that_is_gone_takes_its_cohorts_with_it() -> None:
+    bench = Bench()
+    bench.store.observe([replace(answered(1.0), cohort="eu")])
+    bench.tick()
+    bench.topology = Topology({})
+    assert set(bench.tick().series) <= {None}
+
+
+def test_a_component_as_a_whole_has_series_too() -> None:
+    bench = Bench()
+    values = {signals.CLIENT_TOKENS_OUT: 5.0}
+    for at in (1000.0, 1001.0):
+        bench.store.observe([Scrape(Subject("chat"), at, values=values, sense=Sense.PUSH)])
+        bench.tick()
+    found = bench.store.last(Subject("chat"), signals.CLIENT_TOKENS_OUT, 1, Sense.PUSH)
+    assert found.tolist() == [0.0]

@@ -1,42 +1,33 @@
 """Dialects: what an engine calls the signals of the catalogue, one small file an engine.
 
-A metric with labels is summed over them; a dialect may take only some of them (``where``, with
-``*`` and ``?`` as in file names) and scale the unit. An engine without a file of its own speaks
-*generic*, which knows no metrics: that a replica answers its scrapes is evidence all the same, and
-the gateway and probes watch it. *Verified* means checked against a recording of a real server.
+A metric with labels is put together over them as its signal says (a sum; the largest of what can
+be used up; a mean); a dialect may take only some of them (``where``, ``unless``, with ``*`` and
+``?`` as in file names) and scale the unit. A histogram is named once, without ``_bucket``.
+*Verified* means checked against a recording of a real server; of the others the names are those
+that the engine's own code or documents give.
+
+The user's own mapping (``metrics`` of a component) comes before the dialect's, metric by metric.
+For an engine that nobody described it is all there is: *generic* knows no metrics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vagus._engines import GENERIC, Meaning, Metrics
+from vagus._mistakes import first_mistake
 from vagus._yaml import load_located
 from vagus.errors import ConfigError
+from vagus.model.signals import SIGNALS, Instrument
 from vagus.telemetry.sample_line import Series
-from vagus.telemetry.signals import SIGNALS, Instrument
 
-GENERIC = "generic"
-
-_READABLE = (Instrument.GAUGE, Instrument.COUNTER)
-
-
-class Meaning(BaseModel):
-    """One signal that a metric is, or is a part of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    signal: str
-    scale: float = 1.0
-    where: dict[str, str] = Field(default_factory=dict)
-
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        return all(fnmatchcase(labels.get(key, ""), want) for key, want in self.where.items())
+BUCKET = "_bucket"
 
 
 class _File(BaseModel):
@@ -44,7 +35,7 @@ class _File(BaseModel):
 
     engine: str
     verified: bool
-    metrics: dict[str, tuple[Meaning, ...]]
+    metrics: Metrics
 
 
 @dataclass(frozen=True)
@@ -53,30 +44,40 @@ class Dialect:
     verified: bool
     metrics: Mapping[str, tuple[Meaning, ...]]
 
-    def meanings(self, series: Series) -> list[tuple[str, float]]:
-        """(signal, scale) of each signal that ``series`` adds to."""
-        known = self.metrics.get(series.name)
+    def meanings(self, series: Series) -> list[Meaning]:
+        """What ``series`` is a part of; of a histogram only the buckets are read."""
+        is_bucket = series.name.endswith(BUCKET)
+        known = self.metrics.get(series.name.removesuffix(BUCKET) if is_bucket else series.name)
         if known is None:
             return []
         labels = dict(series.labels)
-        return [(m.signal, m.scale) for m in known if m.holds(labels)]
+        return [
+            meaning
+            for meaning in known
+            if is_distribution(meaning.signal) == is_bucket and meaning.holds(labels)
+        ]
+
+    def with_own(self, metrics: Mapping[str, tuple[Meaning, ...]]) -> Dialect:
+        """The same with the user's mapping over it."""
+        return replace(self, metrics={**self.metrics, **metrics}) if metrics else self
+
+
+def is_distribution(signal: str) -> bool:
+    return SIGNALS[signal].instrument is Instrument.DISTRIBUTION
 
 
 @cache
 def dialects() -> Mapping[str, Dialect]:
     """Every dialect by its engine's name, read and checked once."""
-    found = {}
-    for file in sorted(resources.files(__package__).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml"):
-            dialect = parse(file.read_text(encoding="utf-8"), file.name)
-            found[dialect.engine] = dialect
-    return found
+    files = (f for f in resources.files(__package__).iterdir() if f.name.endswith(".yaml"))
+    read = (_read(file) for file in sorted(files, key=lambda file: file.name))
+    return {dialect.engine: dialect for dialect in read}
 
 
-def dialect_of(engine: str) -> Dialect:
-    """The engine's dialect; *generic* if nobody wrote one."""
+def dialect_of(engine: str, own: Mapping[str, tuple[Meaning, ...]] | None = None) -> Dialect:
+    """The engine's dialect, *generic* if there is none, with the user's ``own`` over it."""
     known = dialects()
-    return known.get(engine, known[GENERIC])
+    return known.get(engine, known[GENERIC]).with_own(own or {})
 
 
 def parse(text: str, name: str) -> Dialect:
@@ -85,18 +86,14 @@ def parse(text: str, name: str) -> Dialect:
     try:
         file = _File.model_validate(document.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = [str(part) for part in first["loc"]]
-        raise ConfigError(
-            f"{'.'.join(where)}: {first['msg']}", where=f"{name}:{document.line_of(where)}"
-        ) from error
-    for metric, meanings in file.metrics.items():
-        for meaning in meanings:
-            signal = SIGNALS.get(meaning.signal)
-            if signal is None or signal.instrument not in _READABLE:
-                raise ConfigError(
-                    f"{metric} is mapped to {meaning.signal!r}, which is not a gauge or a counter"
-                    " of the catalogue",
-                    where=f"{name}:{document.line_of(['metrics', metric])}",
-                )
+        raise first_mistake(error, _File, document, name) from error
     return Dialect(file.engine, file.verified, file.metrics)
+
+
+def _read(file: Traversable) -> Dialect:
+    dialect = parse(file.read_text(encoding="utf-8"), file.name)
+    if file.name != f"{dialect.engine}.yaml":
+        raise ConfigError(
+            f"describes {dialect.engine!r}", where=file.name, mend="name the file for its engine"
+        )
+    return dialect
