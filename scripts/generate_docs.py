@@ -40,7 +40,7 @@ from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.policy.gate import GUARDS
 from vagus.policy.rule_facts import CATALOGUE
 from vagus.policy.tiers import FLOORS
-from vagus.remediation import processes, rerouting
+from vagus.remediation import processes, rerouting, versions
 from vagus.telemetry.dialects import dialects
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -269,7 +269,8 @@ def _faults() -> Iterator[str]:
         shown = f"`{fault.name}` | {shown_by} | {also}"
         yield f"| {shown} | {contain} | {treat} | {book['return']} |\n"
     yield _ACTIONS
-    kinds = {name.lower(): kind for name, kind in {**vars(rerouting), **vars(processes)}.items()}
+    modules = (rerouting, processes, versions)
+    kinds = {name.lower(): kind for module in modules for name, kind in vars(module).items()}
     for name, tier in FLOORS.items():
         does = (inspect.getdoc(kinds[name]) or "").partition("\n\n")[0].replace("\n", " ")
         yield f"| `{name}` | {tier.name} | {does} |\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -179,6 +180,22 @@ def test_a_table_that_can_not_be_meant(folder: Path, change: tuple[str, str], sa
     told = error(policy(folder, "test", folder / "cases.yaml"))
     assert isinstance(told, ConfigError)
     assert said in str(told)
+
+
+def test_what_the_docs_show_is_so(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "write-rules.md"
+    for block in re.findall(r"^```yaml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+        title = re.match(r"# (\S+\.yaml)\n", block)
+        if title is None:  # what is added to the configuration
+            (tmp_path / "vagus.yaml").write_text("stack: {chat: {kind: cache}}\n" + block)
+        else:
+            (tmp_path / title[1]).write_text(block)
+    assert "good: 4 rules" in policy(tmp_path, "check").output
+    result = policy(tmp_path, "test", tmp_path / "cases.yaml")
+    assert result.output.endswith("cases.yaml: 3 of 3 cases pass\n")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text().replace("'restart'", "'restrat'"))
+    assert str(error(policy(tmp_path, "check"))).removeprefix(f"{tmp_path}/") in page.read_text()
 
 
 # --- explain --------------------------------------------------------------------------------------
