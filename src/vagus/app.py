@@ -26,6 +26,7 @@ from vagus.diagnosis.faults import FAULTS
 from vagus.errors import VagusError
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
+from vagus.leadership import Lead, leading
 from vagus.learning import Learning
 from vagus.loop import Loop
 from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Stop, Subject
@@ -66,9 +67,15 @@ class Vagus:
     """The running whole. Made by :meth:`opened`; :meth:`run` works until it is cancelled."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, database: Database, sessions: outside.Sessions
+        self,
+        settings: Settings,
+        clock: Clock,
+        database: Database,
+        sessions: outside.Sessions,
+        lead: Lead,
     ) -> None:
         self.settings = settings
+        self._lead = lead
         self.ledger = Ledger(database)
         self.began_after = self.ledger.head().seq  # the last entry of earlier runs
         self._clock = clock
@@ -140,20 +147,22 @@ class Vagus:
     async def opened(cls, settings: Settings, clock: Clock | None = None) -> AsyncIterator[Vagus]:
         """Everything open and the unfinished workflows going on; closed in the end, in order.
 
+        Where another process leads on the same state, entering waits until this one does.
         Raises a VagusError, before anything is touched, for a state that can't be used, a port
         that is taken, or a gateway folder that can't be written.
         """
         clock = clock or SystemClock()
         async with AsyncExitStack() as stack:
-            stack.callback(durable.claim(settings.state).close)
+            lead = await stack.enter_async_context(leading(settings.state, clock, settings.api))
             database = open_database(settings.state, clock)
             stack.callback(database.close)
+            database.fence = lead.check
             sessions = await stack.enter_async_context(outside.open_sessions())
-            vagus = cls(settings, clock, database, sessions)
+            vagus = cls(settings, clock, database, sessions, lead)
             await stack.enter_async_context(serve(vagus, settings.api))
             await vagus._reconcile_traffic("start")
             vagus._tell_start()
-            durable.launch(settings.state)
+            durable.launch(settings.state, lead.term.owner)
             stack.push_async_callback(asyncio.to_thread, durable.close)
             stack.callback(vagus.history.close)
             yield vagus
@@ -216,11 +225,11 @@ class Vagus:
 
     async def _reconcile_traffic(self, operation: str) -> None:
         """Put the desired traffic in force: at the start, and when an override expired."""
-        wanted = render(self._declared, self._overrides.all(), self._clock.now())
-        self._traffic = wanted
-        if self.settings.mode in (Mode.OFF, Mode.SHADOW):
-            return
         try:
+            self._traffic = render(self._declared, self._overrides.all(), self._clock.now())
+            if self.settings.mode in (Mode.OFF, Mode.SHADOW):
+                return
+            self._lead.require()
             await reconcile(self._world, operation)
         except VagusError as error:
             log.warning("gateway.not_reconciled", error=str(error))
@@ -288,6 +297,11 @@ class Vagus:
         return attempt.failure is not None or bool(misshapen(attempt, kind))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            self._lead.require()  # at the last moment: what follows touches the world
+        except VagusError:
+            work.close()
+            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from vagus.model import Decision, GuardRuling
+from vagus.model import Ask, Decision, GuardRuling
 
 
 def allow(guard: str, reason: str, **numbers: float) -> GuardRuling:
     return GuardRuling(guard, Decision.ALLOW, reason, None, numbers)
 
 
-def ask(guard: str, reason: str, **numbers: float) -> GuardRuling:
-    """A person must say yes. ``numbers`` names how many, as ``approvers``."""
-    return GuardRuling(guard, Decision.ASK, reason, None, numbers)
+def ask(
+    guard: str, reason: str, approvers: int = 1, group: str = "", /, **numbers: float
+) -> GuardRuling:
+    """So many people must say yes, of this group (``""``: any approver)."""
+    whom = Ask(approvers, group)
+    numbers["approvers"] = float(approvers)
+    return GuardRuling(guard, Decision.ASK, reason, None, numbers, whom)
 
 
 def deny(

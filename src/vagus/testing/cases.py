@@ -7,22 +7,28 @@ from __future__ import annotations
 
 from vagus.config import Kind, Mode, PolicySettings
 from vagus.model import (
+    Answer,
+    Ask,
     Cause,
     Check,
     Decision,
     Finding,
     Intent,
     IntentState,
+    Proposal,
+    ProposalState,
     Purpose,
     Remedy,
     Request,
     Ruling,
     Sense,
     SensesReport,
+    Sheet,
     Subject,
     Symptom,
     Tier,
 )
+from vagus.policy.approvals import binding
 from vagus.policy.facts import Facts
 
 NOW = 1_000_000.0
@@ -102,3 +108,33 @@ def some_facts(**changes: object) -> Facts:
     }
     assert changes.keys() <= set(Facts.__slots__)
     return Facts(**(known | changes))  # type: ignore[arg-type]
+
+
+def a_proposal(
+    request: Request,
+    facts: Facts,
+    *answers: Answer,
+    asks: tuple[Ask, ...] = (Ask(1),),
+    state: ProposalState = ProposalState.APPROVED,
+    age: float = 60.0,
+    lasts: float = 900.0,
+) -> Proposal:
+    """Opened ``age`` seconds ago, for ``request`` in the world of ``facts``."""
+    return Proposal(
+        request=request,
+        asks=asks,
+        binding=binding(request, facts),
+        sheet=Sheet("restart chat-1", ("it hangs",), "hung", 0.9, "", "", "", "", ""),
+        created_at=NOW - age,
+        expires_at=NOW - age + lasts,
+        state=state,
+        answers=answers,
+    )
+
+
+def yes(by: str, *, age: float = 1.0) -> Answer:
+    return Answer(by, True, NOW - age)
+
+
+def no(by: str, *, age: float = 1.0) -> Answer:
+    return Answer(by, False, NOW - age)

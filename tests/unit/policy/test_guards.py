@@ -4,11 +4,11 @@ import pytest
 
 from vagus.config import Kind, Mode, PolicySettings
 from vagus.model import (
+    Ask,
     Decision,
     Finding,
     IntentState,
     Purpose,
-    Remedy,
     Request,
     Sense,
     SensesReport,
@@ -27,9 +27,7 @@ from vagus.policy.guards.mode import mode
 from vagus.policy.guards.senses_trusted import senses_trusted
 from vagus.policy.guards.target_bounded import target_bounded
 from vagus.policy.guards.tier import tier
-from vagus.policy.tiers import FLOORS, tier_of
 from vagus.testing.cases import CHAT, NOW, a_finding, a_policy, a_request, an_intent, some_facts
-from vagus.topology import ComponentNode, Topology
 
 ALLOW, ASK, DENY = Decision.ALLOW, Decision.ASK, Decision.DENY
 C1, C2, C3 = CHAT
@@ -382,27 +380,20 @@ def test_tier(claimed: Tier, action: str, decision: Decision, approvers: int | N
     said = tier(a_request(action, tier=claimed), some_facts())
     assert said.decision is decision
     assert said.numbers.get("approvers") == approvers
+    assert said.ask == (None if approvers is None else Ask(approvers))
 
 
-def stack(kind: Kind) -> Topology:
-    return Topology({"x": ComponentNode("x", kind, "generic", {"x-1": "http://127.0.0.1:1"})})
-
-
-@pytest.mark.parametrize(
-    ("kind", "action", "expected"),
-    [
-        (Kind.MODEL_SERVER, "eject", Tier.R1),
-        (Kind.MODEL_SERVER, "restart", Tier.R1),
-        (Kind.MODEL_SERVER, "replace", Tier.R2),
-        (Kind.VECTOR_STORE, "restart", Tier.R3),
-        (Kind.CACHE, "restart", Tier.R3),
-        (Kind.VECTOR_STORE, "eject", Tier.R1),
-        (Kind.PIPELINE, "drop-database", Tier.R5),
-    ],
-)
-def test_tiers_of_remedies(kind: Kind, action: str, expected: Tier) -> None:
-    assert tier_of(Remedy(action, Subject("x", "x-1")), stack(kind)) is expected
-    assert tier_of(Remedy(action, Subject("y", "y-1")), stack(kind)) >= FLOORS.get(action, Tier.R5)
+def test_the_tier_says_why() -> None:
+    said = tier(RESTART, some_facts(kind=Kind.VECTOR_STORE))
+    assert said.reason == "restart is R3, raised from R1: chat keeps data; 1 must approve"
+    assert dict(said.numbers) == {
+        "tier": 3.0,
+        "floor": 1.0,
+        "blast_radius": pytest.approx(1 / 3),
+        "callers": 0.0,
+        "confidence": 0.9,
+        "approvers": 1.0,
+    }
 
 
 def test_facts_are_a_value() -> None:

@@ -25,6 +25,6 @@ def mode(request: Request, facts: Facts) -> GuardRuling:
         case Mode.SUGGEST if is_recovery(request):
             return allow("mode", "suggest: a recovery needs no second yes")
         case Mode.SUGGEST:
-            return ask("mode", "suggest: a person decides", approvers=1)
+            return ask("mode", "suggest: a person decides")
         case Mode.AUTO:
             return allow("mode", "auto")
