@@ -88,7 +88,7 @@ def tally(proposal: Proposal, members: Mapping[str, frozenset[str]]) -> Proposal
         return proposal.state
     if any(not answer.yes for answer in _in_time(proposal)):
         return ProposalState.DENIED
-    people = set(_people(proposal))
+    people = _people(proposal)
     if proposal.asks and all(_enough(ask, people, members) for ask in proposal.asks):
         return ProposalState.APPROVED
     return ProposalState.OPEN
@@ -127,7 +127,7 @@ def _approvers(request: Request, facts: Facts, ruling: Ruling) -> tuple[str, ...
     asked = replace(proposal, state=ProposalState.OPEN, asks=(*proposal.asks, *ruling.asks))
     if tally(asked, members) is not ProposalState.APPROVED:
         return ()
-    return tuple(sorted(_people(proposal)))
+    return tuple(sorted(min(names) for names in _people(proposal).values()))
 
 
 def _same_rung(proposed: Request, request: Request) -> bool:
@@ -153,20 +153,24 @@ def _in_time(proposal: Proposal) -> Iterator[Answer]:
     return (a for a in proposal.answers if proposal.created_at <= a.at < proposal.expires_at)
 
 
-def _people(proposal: Proposal) -> Iterator[str]:
-    """Those whose yes counts. A name is a person however it is capitalised."""
+def _people(proposal: Proposal) -> dict[str, set[str]]:
+    """Those whose yes counts, each once however the name is capitalised: with the names given."""
     nobody = {"", VAGUS, proposal.proposer.strip().casefold()}
-    seen: set[str] = set()
+    people: dict[str, set[str]] = {}
     for answer in _in_time(proposal):
-        person = answer.by.strip().casefold()
-        if answer.yes and person not in nobody and person not in seen:
-            seen.add(person)
-            yield answer.by.strip()
+        name = answer.by.strip()
+        if answer.yes and name.casefold() not in nobody:
+            people.setdefault(name.casefold(), set()).add(name)
+    return people
 
 
-def _enough(ask: Ask, people: set[str], members: Mapping[str, frozenset[str]]) -> bool:
-    """A question for nobody is a question for one: an empty list must never mean anybody."""
-    counted = people & members.get(ask.group, frozenset()) if ask.group else people
+def _enough(
+    ask: Ask, people: Mapping[str, set[str]], members: Mapping[str, frozenset[str]]
+) -> bool:
+    """A question for nobody is a question for one: an empty list must never mean anybody. Whoever
+    is of a group is so by the name that stands there."""
+    group = members.get(ask.group, frozenset())
+    counted = [names for names in people.values() if not ask.group or names & group]
     return len(counted) >= max(ask.approvers, 1)
 
 
