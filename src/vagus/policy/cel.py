@@ -6,8 +6,8 @@ anything runs. Only this module knows the library, behind :class:`Engine`.
 **The trap.** When an evaluation goes wrong (a fact that is not there, a division by zero) the
 library does not raise: it returns a value of type ERROR whose content is a message, and a message
 is a string that is *true*. Code that asks ``if condition.eval(...).value()`` fails open. Here a
-condition holds only if the value's type is BOOL and the value is True; it does not hold if the type
-is BOOL and the value False; and everything else is :class:`Unanswerable`.
+condition holds if its value *is* True, which only a BOOL can be, and does not hold if it *is*
+False; everything else is :class:`Unanswerable`.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class _CelCondition:
 
     def holds(self, facts: object) -> bool:
         try:
-            answer = self._expression.eval(facts)
-            kind, value = answer.type(), answer.value()
+            value = self._expression.eval(facts).value()
         except (RuntimeError, ValueError, TypeError) as error:
             raise Unanswerable(str(error)) from error
-        if kind == cel.Type.BOOL and isinstance(value, bool):
-            return value
+        # By identity, never by truth: an ERROR counts as true, and only a BOOL is it.
+        if value is True or value is False:
+            return bool(value)
         raise Unanswerable(_explained(str(value)))
 
 
