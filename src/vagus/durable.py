@@ -1,10 +1,17 @@
 """DBOS, configured: where the program counters of the healing workflows are kept.
 
-They live beside our own tables (``vagus.db`` -> ``vagus.workflows.db``), not among them: our write
-transactions lock the whole of an SQLite file, and a workflow must not wait for a guard. What DBOS
-leaves to us is settled here: write-ahead logging (several times faster than its default), a fixed
-application version (else an upgrade strands what waits) and a fixed executor id, which is right
-because :func:`claim` lets only one process work on a state.
+Beside our own tables, not among them. For a state in a file that is a second file (``vagus.db`` ->
+``vagus.workflows.db``): our write transactions lock the whole of an SQLite file, and a workflow
+must not wait for a guard. For a state in Postgres it is the schema :data:`SCHEMA` of the same
+database.
+
+What DBOS leaves to us is settled here: write-ahead logging (several times faster than its default),
+a fixed application version (else an upgrade strands what waits), and what becomes of the workflows
+of a process that died. DBOS resumes those of the same executor id, and knows nothing of others. A
+file is worked on by one process at a time (:func:`claim`), so there the id is always the same. On
+Postgres every process has its own, and a process that leads adopts what it finds under any other
+id: at once, and every few seconds again, since one that lost the lead may have taken something from
+the queue in its last moment.
 """
 
 from __future__ import annotations
@@ -12,6 +19,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
+import sys
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +32,13 @@ from vagus.errors import StateError
 from vagus.healing import VERSION
 
 SQLITE = "sqlite:///"
+SCHEMA = "vagus_workflows"
+THREADS = 64  # workflows that work at the same time; the others wait
+CONNECTIONS = 20
+ADOPT_EVERY = 2.0  # s
+QUEUE_LOOK = 0.2  # s between two looks for what was adopted; DBOS itself would take a second
+
+_closing = threading.Event()
 
 
 def claim(state_url: str) -> IO[str]:
@@ -54,12 +71,84 @@ def claim(state_url: str) -> IO[str]:
     return lock
 
 
-def launch(state_url: str) -> None:
+def launch(state_url: str, executor: str = "vagus") -> None:
     """Open DBOS and let it go on with every workflow that was not finished.
 
-    Whatever holds workflows (the :class:`~vagus.healing.Healer`) must exist before.
+    Whatever holds workflows (the :class:`~vagus.healing.Healer`) must exist before. ``executor``:
+    the name under which this process leads. Raises StateError if this machine's SQLite is too old.
     """
-    url = _beside(state_url)
+    _closing.clear()
+    shared = not state_url.startswith(SQLITE)
+    url, engine = _on_a_server(state_url) if shared else _in_a_file(state_url)
+    config: DBOSConfig = {
+        "name": "vagus",
+        "system_database_url": url,
+        "system_database_engine": engine,
+        "dbos_system_schema": SCHEMA,
+        "application_version": VERSION,
+        "executor_id": executor,
+        "log_level": "ERROR",
+        "console_log_level": "ERROR",
+        "max_executor_threads": THREADS,
+    }
+    sa.event.listen(engine, "checkout", _refuse_when_closing)
+    DBOS(config=config)
+    _quicken()
+    DBOS.launch()
+    if shared:
+        adopt(executor)
+        threading.Thread(
+            target=_keep_adopting, args=(executor,), name="adopting", daemon=True
+        ).start()
+
+
+def close() -> None:
+    """Stop at once; what is unfinished goes on at the next launch, here or elsewhere.
+
+    A workflow that is caught in the middle complains that its database is gone. It is meant to be:
+    could it still reach it, it would write down its own interruption as its end.
+    """
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+    _closing.set()
+    DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def adopt(me: str) -> int:
+    """Put the unfinished workflows of every other executor into the queue, and say how many.
+
+    To be called by the leader only, so that all others are dead, or will find that they are.
+    Idempotent: a workflow that somebody took from the queue is not put there again.
+    """
+    pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    others = sorted({w.executor_id for w in pending if w.executor_id not in (None, me)})
+    return len(DBOS._recover_pending_workflows([name for name in others if name is not None]))
+
+
+def _keep_adopting(me: str) -> None:
+    while not _closing.wait(ADOPT_EVERY):
+        try:
+            adopt(me)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next round tries again
+            if not _closing.is_set():
+                logging.getLogger("vagus").warning("workflows can't be adopted now: %s", error)
+
+
+def _quicken() -> None:
+    """Look for adopted workflows more often. DBOS has no setting for its own queue's pace."""
+    from dbos._dbos import _get_or_create_dbos_registry
+
+    _get_or_create_dbos_registry().get_internal_queue()._polling_interval_sec = QUEUE_LOOK
+
+
+def _refuse_when_closing(*_of_the_pool: object) -> None:
+    if _closing.is_set():
+        raise StateError("the workflows' database is closed")
+
+
+def _in_a_file(state_url: str) -> tuple[str, sa.Engine]:
+    _require_sqlite()
+    path = Path(state_url.removeprefix(SQLITE))
+    url = SQLITE + str(path.with_name(path.stem + ".workflows" + path.suffix))
     engine = sa.create_engine(url, connect_args={"timeout": 10})
 
     @sa.event.listens_for(engine, "connect")
@@ -71,29 +160,30 @@ def launch(state_url: str) -> None:
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 
-    config: DBOSConfig = {
-        "name": "vagus",
-        "system_database_url": url,
-        "system_database_engine": engine,
-        "application_version": VERSION,
-        "executor_id": "vagus",
-        "log_level": "ERROR",
-        "console_log_level": "ERROR",
-        "max_executor_threads": 64,
-    }
-    DBOS(config=config)
-    DBOS.launch()
+    return url, engine
 
 
-def close() -> None:
-    """Stop at once; what is unfinished goes on at the next launch.
+def _on_a_server(state_url: str) -> tuple[str, sa.Engine]:
+    url = sa.make_url(state_url).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(
+        url,
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 3,
+            "tcp_user_timeout": 5000,
+            "application_name": "vagus workflows",
+        },
+    )
+    return url.render_as_string(hide_password=False), engine
 
-    A workflow that is caught in the middle complains that its database is gone. It is meant to be.
-    """
-    logging.getLogger("dbos").setLevel(logging.CRITICAL)
-    DBOS.destroy(workflow_completion_timeout_sec=0)
 
-
-def _beside(state_url: str) -> str:
-    path = Path(state_url.removeprefix(SQLITE))
-    return SQLITE + str(path.with_name(path.stem + ".workflows" + path.suffix))
+def _require_sqlite() -> None:
+    """From Python 3.12 on, DBOS asks SQLite for the time in words that it knows since 3.42."""
+    if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
+        raise StateError(
+            f"Python {sys.version_info.major}.{sys.version_info.minor} needs SQLite 3.42 or newer "
+            f"here; this one has {sqlite3.sqlite_version}",
+            mend="use Python 3.11, a newer SQLite, or a state in Postgres",
+        )

@@ -32,6 +32,7 @@ from vagus.model import (
 )
 
 VERSION = "healing-1"  # pinned: workflows that wait must survive an upgrade of the source
+RECOVERIES = 1000  # restarts after which a workflow is left alone: it may be what ends the process
 LOOK_EVERY = 0.5  # s between two looks at an action's effect
 PATIENCE = 90.0  # s that a treatment waits for a refusal that time can lift
 ATTEMPTS = 2  # tries of one remedy whose action surely did not take effect
@@ -44,7 +45,7 @@ class Healer(Steps):
         with SetWorkflowID(f"{incident}:{epoch}"):
             DBOS.start_workflow(self.heal, incident, epoch)
 
-    @DBOS.workflow()
+    @DBOS.workflow(max_recovery_attempts=RECOVERIES)
     def heal(self, incident: str, epoch: int) -> str:
         course = Course(incident, epoch)
         plan = self.plan(course)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from dbos import DBOS, DBOSConfiguredInstance
 
 from vagus.clock import Clock
 from vagus.config import Settings
 from vagus.entries import of_intent, of_ruling, of_verdict
-from vagus.errors import ActionError, Conflict, NotAcknowledged
+from vagus.errors import ActionError, Conflict, NotAcknowledged, StateUnavailable
 from vagus.learning import Learning
 from vagus.model import (
     Aspect,
@@ -42,13 +42,29 @@ from vagus.remediation.action import Action, Order
 from vagus.topology import Topology
 from vagus.verification.observe import judge as verify
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 ACTION_TTL = 60.0  # s that a target is leased for one action; longer than any action lasts
+STATE_RETRY = 0.5  # s between two tries to reach the state
 RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
 PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
 MAX_FAILED_SHARE = 0.05  # of callers' requests while traffic returns
 PACE_FLOOR = 1.0  # ... and never less than this above it, in s: small numbers are noisy
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """A step of the workflow. While the state can't be reached it waits, where it is, for as long
+    as that takes: an error would be written down as the step's outcome, and end the workflow."""
+    patient = DBOS.step(
+        retries_allowed=True,
+        interval_seconds=STATE_RETRY,
+        backoff_rate=1.0,
+        max_attempts=1_000_000_000,
+        should_retry=lambda error: isinstance(error, StateUnavailable),
+    )
+    return patient(function)
 
 
 class Call(Protocol):
@@ -99,11 +115,11 @@ class Steps(DBOSConfiguredInstance):
         super().__init__(name)
         self._hands = hands
 
-    @DBOS.step()
+    @step
     def now(self) -> float:
         return self._hands.clock.now()
 
-    @DBOS.step()
+    @step
     def plan(self, course: Course) -> Plan | None:
         hands = self._hands
         incident = hands.incidents.get(course.incident)
@@ -122,7 +138,7 @@ class Steps(DBOSConfiguredInstance):
         self._tell(course, "plan", "planned", facts)
         return plan
 
-    @DBOS.step()
+    @step
     def look_in(self, course: Course) -> str:
         """``superseded``, ``sick`` (evidence is open) or ``well``."""
         incident = self._hands.incidents.get(course.incident)
@@ -130,7 +146,7 @@ class Steps(DBOSConfiguredInstance):
             return "superseded"
         return "sick" if self._hands.incidents.findings(incident.id, open_only=True) else "well"
 
-    @DBOS.step()
+    @step
     def decide(
         self, course: Course, remedy: Remedy, purpose: Purpose, rung: int, attempt: int
     ) -> Intent:
@@ -154,7 +170,7 @@ class Steps(DBOSConfiguredInstance):
         self._tell(course, intent.token, "decided", of_intent(intent) | of_ruling(intent.ruling))
         return intent
 
-    @DBOS.step()
+    @step
     def act(self, course: Course, token: str) -> Intent:
         """Do what the intent says, once. A step may run again after a crash; an action may not:
         if it had begun, only its effect is looked for."""
@@ -214,7 +230,7 @@ class Steps(DBOSConfiguredInstance):
             return IntentState.FAILED, note or "it is not in force"
         return IntentState.APPLIED, note
 
-    @DBOS.step()
+    @step
     def successor(self, course: Course, target: Subject) -> Subject:
         """Who stands in for ``target`` now: the replica that a replacement brought, or itself."""
         return self._successor(course, target)
@@ -225,7 +241,7 @@ class Steps(DBOSConfiguredInstance):
                 return row.subject
         return target
 
-    @DBOS.step()
+    @step
     def holds_traffic(self, course: Course) -> bool:
         """Whether traffic is held back for this incident, now."""
         return any(
@@ -233,7 +249,7 @@ class Steps(DBOSConfiguredInstance):
             for row in self._hands.overrides.all()
         )
 
-    @DBOS.step()
+    @step
     def check(self, subject: Subject) -> Check:
         return self._check(subject, returning=False)
 
@@ -252,7 +268,7 @@ class Steps(DBOSConfiguredInstance):
             max_failed_share=MAX_FAILED_SHARE,
         )
 
-    @DBOS.step()
+    @step
     def look(
         self, course: Course, subject: Subject, check: Check, since: float, look: int
     ) -> Verdict:
@@ -266,12 +282,12 @@ class Steps(DBOSConfiguredInstance):
             self._tell(course, step, "verdict", of_verdict(subject, verdict))
         return verdict
 
-    @DBOS.step()
+    @step
     def learn(self, treatment: Intent, verdict: Verdict) -> None:
         """The remedy's record, and its licences, by what became of it."""
         self._hands.learning.learn(treatment, verdict)
 
-    @DBOS.step()
+    @step
     def conclude(self, course: Course, state: IncidentState, note: str) -> str:
         hands = self._hands
         retry_at = hands.clock.now() + RECONSIDER if state is IncidentState.ESCALATED else None

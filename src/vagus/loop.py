@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -23,7 +23,7 @@ from vagus.diagnosis.changes import blame
 from vagus.diagnosis.correlate import correlate
 from vagus.diagnosis.rank import cause
 from vagus.entries import of_finding, of_incident
-from vagus.errors import Conflict
+from vagus.errors import Conflict, StateUnavailable
 from vagus.model import Evidence, Finding, Incident, IncidentState, Rollout
 from vagus.ports import Incidents, Ledger, Source
 from vagus.reconcile import Reconciler
@@ -68,6 +68,8 @@ class Loop:
         self._reconciler = reconciler
         self._on_tick = on_tick
         self._queue: asyncio.Queue[Sequence[Evidence]] = asyncio.Queue(QUEUE_BATCHES)
+        self._unsaid: list[Finding] = []  # changes that are not, or not all, in the state yet
+        self._state_is_away = False
         self._waiting = False  # findings that correlation wants to be asked about again
         self.counts: Counter[str] = Counter()
 
@@ -99,14 +101,33 @@ class Loop:
         while True:
             batch = await self._queue.get()
             self.sense(batch)
-            await self.detect()
+            if not self._state_is_away:  # the tick asks whether it is back
+                with self._holding_still():
+                    await self.detect()
 
     async def _tick(self) -> None:
         while True:
             await self._clock.sleep(self._interval)
-            self._on_tick(self._clock.now())
-            await self.detect()
-            await self._reconciler.reconcile()
+            with self._holding_still():
+                self._on_tick(self._clock.now())
+                await self.detect()
+                await self._reconciler.reconcile()
+
+    @contextmanager
+    def _holding_still(self) -> Iterator[None]:
+        """While the state can't be reached nothing is decided. Evidence is still taken in, and what
+        was found waits to be said."""
+        try:
+            yield
+        except StateUnavailable as error:
+            self.counts["state_unavailable"] += 1
+            if not self._state_is_away:
+                log.warning("state.unavailable", error=str(error))
+            self._state_is_away = True
+        else:
+            if self._state_is_away:
+                log.info("state.back")
+            self._state_is_away = False
 
     def sense(self, batch: Sequence[Evidence]) -> None:
         """Hand ``batch`` to everything that remembers or judges evidence."""
@@ -119,9 +140,10 @@ class Loop:
     async def detect(self) -> None:
         """What changed in the findings, and what follows from it."""
         now = self._clock.now()
-        changes = self._reflexes.evaluate(now)
-        for finding in changes:
+        self._unsaid += self._reflexes.evaluate(now)
+        for finding in self._unsaid:
             self._tell_finding(finding)
+        changes = list({finding.key: finding for finding in self._unsaid}.values())
         if not changes and not self._waiting:
             return
         assigned = correlate(
@@ -136,6 +158,7 @@ class Loop:
             incident = self._incidents.open(opening.subject, blamed, opening.findings)
             facts = of_incident(incident, [f.sentence for f in opening.findings])
             self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
+        self._unsaid = []  # all of it is written down: nothing above may be lost halfway
         if assigned.opening:
             await self._reconciler.admit()
 

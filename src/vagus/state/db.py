@@ -20,7 +20,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    inspect,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -91,12 +100,19 @@ class Database:
         with self._transaction(self._dialect.begin_brief, writes=False) as connection:
             yield connection
 
+    @property
+    def time(self) -> ColumnElement[float]:
+        """The time that everybody who uses this database goes by, to be used in a statement."""
+        if self._dialect.now is None:
+            return literal(self.clock.now(), Float)
+        return literal_column(self._dialect.now, Float)
+
     def now(self) -> float:
         """The time that everybody who uses this database goes by: for what expires."""
         if self._dialect.now is None:
             return self.clock.now()
         with self.read() as connection:
-            return float(connection.exec_driver_sql(f"SELECT {self._dialect.now}").scalar_one())
+            return float(connection.execute(select(self.time)).scalar_one())
 
     def close(self) -> None:
         """For good: a thread that still works with it is told so."""

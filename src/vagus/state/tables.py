@@ -111,6 +111,15 @@ leases = Table(
     PrimaryKeyConstraint("component", "replica"),
 )
 
+leader = Table(
+    "leader",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1: there is one row
+    Column("owner", String, nullable=False),
+    Column("fencing", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
 ledger = Table(
     "ledger",
     metadata,
@@ -229,4 +238,27 @@ deployments = Table(
     Column("started_by", String, nullable=False),
     Column("finished_at", Float),
     Column("verdict", String, nullable=False),
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("reader", String, primary_key=True),
+    Column("seq", Integer, nullable=False),  # the last entry of the ledger that it has read
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String, primary_key=True),  # ledger entry and target
+    Column("seq", Integer, nullable=False),  # of the entry in the ledger
+    Column("target", String, nullable=False),
+    Column("occasion", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("state", String, nullable=False),  # waiting | sent | given-up
+    Column("tries", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("next_at", Float, nullable=False),
+    Index("notifications_by_due", "state", "target", "next_at"),
 )
