@@ -24,7 +24,7 @@ from vagus.errors import TargetUnreachable, VagusError
 from vagus.model import Incident
 from vagus.narrative import narrate
 from vagus.rulebook import read_rules
-from vagus.state.db import Database, open_database
+from vagus.state.db import Database, is_shared, open_database
 from vagus.state.incidents import Incidents
 from vagus.state.ledger import Ledger
 from vagus.state.records import encode
@@ -141,7 +141,7 @@ def open_state(path: Path) -> Database:
     """The state of the configuration at ``path``; it must be there."""
     settings = config.load(path)
     file = Path(settings.state.removeprefix("sqlite:///"))
-    if not file.exists():
+    if not is_shared(settings.state) and not file.exists():
         raise VagusError(
             "no state yet", where=str(file), mend=f"it is made by: vagus run -c {path}"
         )

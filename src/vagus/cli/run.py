@@ -23,7 +23,7 @@ from vagus.app import Vagus
 from vagus.cli.live import Told, screen
 from vagus.cli.logs import configure_logs
 from vagus.config import Mode
-from vagus.errors import ConfigError
+from vagus.errors import ConfigError, StateUnavailable
 from vagus.narrative import narrate
 
 REFRESH = 0.25  # s between two frames
@@ -49,18 +49,31 @@ async def _run(settings: config.Settings, console: Console | None) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    work = asyncio.create_task(_work(settings, console))
+    stop = asyncio.create_task(ended.wait())
+    await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, stop):
+        task.cancel()
+    await asyncio.gather(work, stop, return_exceptions=True)
+    if not work.cancelled():
+        work.result()  # raises what ended it
+
+
+async def _work(settings: config.Settings, console: Console | None) -> None:
     async with Vagus.opened(settings) as vagus:
-        tasks: list[asyncio.Task[object]] = [
+        tasks = (
             asyncio.create_task(vagus.run()),
             asyncio.create_task(_show(vagus, console) if console else _print_lines(vagus)),
-            asyncio.create_task(ended.wait()),
-        ]
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        )
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()  # raises what ended it
+            if not task.cancelled():
+                task.result()
 
 
 async def _print_lines(vagus: Vagus) -> None:
@@ -70,15 +83,16 @@ async def _print_lines(vagus: Vagus) -> None:
     reader = select.poll()
     reader.register(sys.stdout.fileno(), select.POLLERR)
     while not reader.poll(0):
-        for entry in vagus.ledger.entries(after=last):
-            last = entry.seq
-            line = {
-                "at": entry.at,
-                "workflow": entry.workflow,
-                "event": entry.event,
-                "facts": entry.facts,
-            }
-            sys.stdout.write(json.dumps(line, default=str) + "\n")
+        with contextlib.suppress(StateUnavailable):  # the loop says so; the lines come later
+            for entry in vagus.ledger.entries(after=last):
+                last = entry.seq
+                line = {
+                    "at": entry.at,
+                    "workflow": entry.workflow,
+                    "event": entry.event,
+                    "facts": entry.facts,
+                }
+                sys.stdout.write(json.dumps(line, default=str) + "\n")
         sys.stdout.flush()
         await asyncio.sleep(FEED_EVERY)
 
@@ -93,9 +107,10 @@ async def _show(vagus: Vagus, console: Console) -> None:
         contextlib.suppress(asyncio.CancelledError),
     ):
         while True:
-            for entry in vagus.ledger.entries(after=last):
-                last = entry.seq
-                story.append(Told(entry.at, narrate(entry.event, entry.facts)))
-            room = max(4, console.height - len(vagus.topology().replicas()) - 12)
-            view.update(screen(vagus.snapshot(), list(story), lines=room), refresh=True)
+            with contextlib.suppress(StateUnavailable):  # what was last known stays on the screen
+                for entry in vagus.ledger.entries(after=last):
+                    last = entry.seq
+                    story.append(Told(entry.at, narrate(entry.event, entry.facts)))
+                room = max(4, console.height - len(vagus.topology().replicas()) - 12)
+                view.update(screen(vagus.snapshot(), list(story), lines=room), refresh=True)
             await asyncio.sleep(REFRESH)
