@@ -13,6 +13,7 @@ from vagus.model import (
     Incident,
     Intent,
     Licence,
+    Notification,
     Ruling,
     Subject,
     TrackRecord,
@@ -115,4 +116,16 @@ def of_licence(licence: Licence) -> Facts:
         "samples": licence.samples,
         "bound": licence.bound,
         "experiments": list(licence.experiments),
+    }
+
+
+def of_notification(notification: Notification, *, tries: int, why: str) -> Facts:
+    """One that did not arrive. ``why`` must not hold the target's address."""
+    return {
+        "id": notification.id,
+        "target": notification.target,
+        "occasion": notification.message.occasion,
+        "title": notification.message.title,
+        "tries": tries,
+        "why": why,
     }

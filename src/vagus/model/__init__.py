@@ -43,6 +43,7 @@ from vagus.model.governance import (
 )
 from vagus.model.incident import Cause, Incident, IncidentState, Rollout
 from vagus.model.intent import Check, Intent, IntentState
+from vagus.model.notification import Message, Notification
 from vagus.model.plan import Plan, Remedy, Tier
 from vagus.model.ruling import VAGUS, Ask, Decision, GuardRuling, Purpose, Request, Ruling
 from vagus.model.subject import Numbers, Subject
@@ -70,6 +71,8 @@ __all__ = [
     "Intent",
     "IntentState",
     "Licence",
+    "Message",
+    "Notification",
     "Numbers",
     "Observed",
     "Outcome",
