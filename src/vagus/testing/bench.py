@@ -17,8 +17,10 @@ from dbos import DBOS
 from vagus import config, durable
 from vagus.clock import SystemClock
 from vagus.diagnosis.faults import FAULTS
+from vagus.errors import StateUnavailable
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
+from vagus.leadership import FileClaim, Lead
 from vagus.learning import Learning
 from vagus.model import (
     Cause,
@@ -66,7 +68,7 @@ healing: {hold: 50ms, timeout: 600ms, return_hold: 50ms}
 class Bench:
     """``folder`` holds the state, unless ``url`` names another one, and the world's journal, so
     that a second bench, in another process, goes on where a first one was killed. ``altered`` may
-    put something around what the workflow works with."""
+    put something around what the workflow works with; ``lead`` proves that this process may."""
 
     def __init__(
         self,
@@ -74,11 +76,14 @@ class Bench:
         altered: Callable[[Hands], Hands] = lambda hands: hands,
         *,
         url: str | None = None,
+        lead: Lead | None = None,
     ) -> None:
         self.clock = SystemClock()
+        self.lead = lead or FileClaim()
         self.settings = config.parse(STACK)
         self.url = url or f"sqlite:///{folder / 'vagus.db'}"
         self.database = open_database(self.url, self.clock)
+        self.database.fence = self.lead.check
         self.incidents = Incidents(self.database)
         self.intents = Intents(self.database)
         self.overrides = Overrides(self.database)
@@ -102,7 +107,7 @@ class Bench:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.healer = Healer(altered(self._hands()), name=str(folder))
-        durable.launch(self.url)
+        durable.launch(self.url, self.lead.term.owner)
 
     def _hands(self) -> Hands:
         acting = World(
@@ -150,6 +155,11 @@ class Bench:
                 self.close_findings(incident)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            self.lead.require()
+        except StateUnavailable:
+            work.close()
+            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
 
     def close(self) -> None:
