@@ -8,17 +8,27 @@ between 0 and 1.
 from __future__ import annotations
 
 import re
+from datetime import datetime, time
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
+PERIODS = {
+    "second": 1.0,
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": 86400.0,
+    "week": 604800.0,
+    "month": 30 * 86400.0,
+}
 
 _NUMBER = r"\d{1,12}(?:\.\d{1,12})?"
 _DURATION = re.compile(rf"^\s*({_NUMBER})\s*(ms|s|m|h|d|w)\s*$", re.ASCII)
 _SHARE = re.compile(rf"^\s*({_NUMBER})\s*%\s*$", re.ASCII)
 _BUDGET = re.compile(r"^\s*(\S+)\s+per\s+(\S+)\s*$")
+_REQUESTS = re.compile(r"^\s*(\d{1,9})\s+per\s+(second|minute|hour)\s*$", re.ASCII)
+_WHEN = re.compile(r"^(\d{4}-\d\d-\d\d[ T])?\d\d:\d\d(:\d\d)?$", re.ASCII)
 _ALARMS = re.compile(r"^\s*(\d{1,9})\s+per\s+(hour|day|week|month)\s*$", re.ASCII)
 
 
@@ -61,11 +71,28 @@ def _alarms(value: object) -> object:
     return {"count": float(found[1]), "period": PERIODS[found[2]]}
 
 
+def _requests(value: object) -> object:
+    found = _REQUESTS.fullmatch(value) if isinstance(value, str) else None
+    if not found or found[1].strip("0") == "":
+        raise ValueError("a rate of requests is written as '50 per second' (second, minute, hour)")
+    return {"count": float(found[1]), "period": PERIODS[found[2]]}
+
+
 def _budget(value: object) -> object:
     found = _BUDGET.fullmatch(value) if isinstance(value, str) else None
     if not found:
         raise ValueError("a budget of actions is written as '10% per 10m'")
     return {"count": _share(found[1]), "period": _duration(found[2])}
+
+
+def _when(value: object) -> object:
+    """Text only: to a lenient parser ``18`` is eighteen seconds past midnight."""
+    if not isinstance(value, str) or not (found := _WHEN.fullmatch(value.strip())):
+        raise ValueError(f"{value!r} is not a time: write it as 18:00, or as 2026-12-24 18:00")
+    try:
+        return (datetime if found[1] else time).fromisoformat(found[0])
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no time that there is: {error}") from error
 
 
 def written_duration(seconds: float) -> str:
@@ -83,10 +110,22 @@ def written_share(share: float) -> str:
 
 DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "examples": ["3s", "10m"]}
 SHARE_SCHEMA = {"type": "string", "pattern": _SHARE.pattern, "examples": ["50%"]}
+_WHEN_SCHEMA = {
+    "type": "string",
+    "pattern": _WHEN.pattern,
+    "examples": ["18:00", "2026-12-24 18:00"],
+}
 _ALARMS_SCHEMA = {"type": "string", "pattern": _ALARMS.pattern, "examples": ["1 per week"]}
+_REQUESTS_SCHEMA = {
+    "type": "string",
+    "pattern": _REQUESTS.pattern,
+    "examples": ["50 per second"],
+}
 _BUDGET_SCHEMA = {"type": "string", "pattern": _BUDGET.pattern, "examples": ["10% per 10m"]}
 
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(DURATION_SCHEMA)]
 Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)]
+When = Annotated[time | datetime, BeforeValidator(_when), WithJsonSchema(_WHEN_SCHEMA)]
 AlarmBudget = Annotated[Rate, BeforeValidator(_alarms), WithJsonSchema(_ALARMS_SCHEMA)]
 ActionBudget = Annotated[Rate, BeforeValidator(_budget), WithJsonSchema(_BUDGET_SCHEMA)]
+RequestRate = Annotated[Rate, BeforeValidator(_requests), WithJsonSchema(_REQUESTS_SCHEMA)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, time
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -40,6 +40,7 @@ from vagus._units import (
     Rate,
     RequestRate,
     Share,
+    When,
     written_duration,
     written_share,
 )
@@ -165,8 +166,8 @@ class FreezeWindow(_Strict):
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(
         (), description="weekdays on which it starts; none: every day, or the dates alone"
     )
-    start: time | datetime = Field(alias="from", description="`18:00`, or a date with time")
-    until: time | datetime = Field(description="`08:00`, or a date with time")
+    start: When = Field(alias="from", description="`18:00`, or a date with time")
+    until: When = Field(description="`08:00`, or a date with time")
     timezone: str = Field("UTC", description="of the times, such as `Europe/Vienna`")
     reason: str = Field(description="said to whoever is refused")
 
@@ -178,6 +179,9 @@ class FreezeWindow(_Strict):
             raise ValueError("'days' goes with times of the day, not with dates")
         if self.start == self.until:
             raise ValueError("'from' and 'until' are the same: that is no time at all")
+        start, until = self.start, self.until
+        if isinstance(start, datetime) and isinstance(until, datetime) and until < start:
+            raise ValueError("'until' lies before 'from'")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
@@ -212,6 +216,9 @@ class PolicySettings(_Strict):
     rules: Path | None = Field(None, description="file of operators' rules (CEL)")
     licences: Path | None = Field(
         None, description="file of licences that were granted by hand, with owner and reason"
+    )
+    licence_from: Literal["R1", "R2"] = Field(
+        "R2", description="smallest tier that acts alone only with a licence"
     )
     approval_timeout: Duration = Field(
         900.0, description="how long a proposal waits for people; no answer means no"
@@ -264,6 +271,13 @@ class TelemetrySettings(_Strict):
     probe_interval: Duration = Field(10.0, description="between two probes of a healthy replica")
     probe_interval_suspect: Duration = Field(0.5, description="the same while it is suspect")
     history: Path | None = Field(None, description="folder of recordings for replay")
+    otlp_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port on loopback where OTLP over HTTP and Prometheus's remote write are "
+        "received; 4318 by convention, 0 takes any free one; off unless it is set",
+    )
 
 
 class ApiSettings(_Strict):
@@ -343,6 +357,11 @@ class Settings(_Strict):
     state: str = Field(
         "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
     )
+    ledger_anchor: Path | None = Field(
+        None,
+        description="file to which the ledger's head is added every minute: keep it where whoever "
+        "can write the state can't",
+    )
     heartbeat: Path | None = Field(None, description="touched every second while the loop runs")
     notify: tuple[NotifyTarget, ...] = Field((), description="whom to tell, and of what")
 
@@ -421,6 +440,8 @@ class Settings(_Strict):
         }
         if self.heartbeat is not None:
             changes["heartbeat"] = absolute(self.heartbeat)
+        if self.ledger_anchor is not None:
+            changes["ledger_anchor"] = absolute(self.ledger_anchor)
         if self.telemetry.history is not None:
             history = absolute(self.telemetry.history)
             changes["telemetry"] = self.telemetry.model_copy(update={"history": history})

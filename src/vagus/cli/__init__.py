@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 import typer
 
 from vagus import __version__
-from vagus.cli import lab, policy, token
+from vagus.cli import lab, ledger, policy, token
 from vagus.errors import VagusError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
     "'vagus run -c vagus.yaml' at your own; it starts in shadow mode and touches nothing.",
 )
 app.add_typer(lab.app, name="lab")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, select
 
+from vagus.errors import StateError
 from vagus.state import records, tables
 from vagus.state.db import Database
 
@@ -52,7 +54,10 @@ class Head:
 
     @classmethod
     def parse(cls, text: str) -> Head:
+        """Raises ValueError for what :meth:`__str__` did not write."""
         seq, _, digest = text.partition(":")
+        if not seq.isdecimal() or not re.fullmatch("[0-9a-f]{64}", digest):
+            raise ValueError(f"{text!r} is not NUMBER:HASH")
         return cls(int(seq), digest)
 
 
@@ -107,6 +112,12 @@ class Ledger:
         for row in self._walk(after):
             yield _entry(row)
 
+    def page(self, after: int, limit: int) -> Sequence[Entry]:
+        """At most ``limit`` entries with a number above ``after``, oldest first."""
+        wanted = select(_rows).where(_rows.c.seq > after).order_by(_rows.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [_entry(row) for row in connection.execute(wanted)]
+
     def of_incident(self, incident_id: str) -> Sequence[Entry]:
         """What was said about one incident, in all its epochs, oldest first."""
         workflows = _rows.c.workflow.startswith(f"{incident_id}:", autoescape=True)
@@ -114,38 +125,43 @@ class Ledger:
         with self._database.read() as connection:
             return [_entry(row) for row in connection.execute(wanted)]
 
-    def verify(self, anchor: Head | None = None) -> Sequence[Break]:
+    def verify(self, *anchors: Head) -> Sequence[Break]:
         """Where the chain does not hold: nothing if it is as it was written.
 
-        With an ``anchor``, a head that was kept elsewhere, it is also found when the end was cut
-        off or the whole chain was computed anew.
+        With ``anchors``, heads that were kept elsewhere, it is also found when the end was cut off
+        or the whole chain was computed anew.
         """
         breaks: list[Break] = []
-        before = Head(0, GENESIS)
-        anchored = anchor is None or anchor.seq == 0
-        for row in self._walk(0):
+        before, last_anchor = Head(0, GENESIS), max((a.seq for a in anchors), default=0)
+        anchored: dict[int, set[str]] = {}
+        for anchor in anchors:
+            anchored.setdefault(anchor.seq, set()).add(anchor.hash)
+        for row in self._walk(None):
+            if row.seq < 1:
+                breaks.append(Break(row.seq, "it was put before the first entry"))
+                continue
             if row.seq > before.seq + 1:
                 first, last = before.seq + 1, row.seq - 1
                 gone = f"entry {first} is" if first == last else f"entries {first} to {last} are"
                 breaks.append(Break(first, f"{gone} missing"))
             elif row.previous != before.hash:
                 breaks.append(Break(row.seq, "it does not follow the entry before it"))
-            if row.hash != _digest(dict(row._mapping)):
+            if not _is_as_written(row):
                 breaks.append(Break(row.seq, "it is not what was written: altered, or moved here"))
-            if anchor is not None and row.seq == anchor.seq:
-                anchored = True
-                if row.hash != anchor.hash:
-                    breaks.append(Break(row.seq, "it is not the entry that was anchored"))
+            if anchored.get(row.seq, {row.hash}) != {row.hash}:
+                breaks.append(Break(row.seq, "it is not the entry that was anchored"))
             before = Head(row.seq, row.hash)
-        if anchor is not None and not anchored:
-            what = f"the end is cut off: entry {anchor.seq} was anchored, {before.seq} is the last"
+        if last_anchor > before.seq:
+            what = f"the end is cut off: entry {last_anchor} was anchored, {before.seq} is the last"
             breaks.append(Break(before.seq + 1, what))
         return breaks
 
-    def _walk(self, after: int) -> Iterator[Row[tuple[object, ...]]]:
+    def _walk(self, after: int | None) -> Iterator[Row[tuple[object, ...]]]:
         """Rows in order, a page a transaction, so that a long walk keeps nobody from writing."""
         while True:
-            page = select(_rows).where(_rows.c.seq > after).order_by(_rows.c.seq).limit(_PAGE)
+            page = select(_rows).order_by(_rows.c.seq).limit(_PAGE)
+            if after is not None:
+                page = page.where(_rows.c.seq > after)
             with self._database.read() as connection:
                 rows = connection.execute(page).all()
             yield from rows
@@ -169,14 +185,29 @@ def _digest(row: Mapping[str, object]) -> str:
     return hashlib.sha256(records.canonical(signed).encode()).hexdigest()
 
 
+def _is_as_written(row: Row[tuple[object, ...]]) -> bool:
+    try:
+        return bool(row.hash == _digest(dict(row._mapping)))
+    except TypeError:  # somebody put in what we never write, such as bytes
+        return False
+
+
 def _entry(row: Row[tuple[object, ...]]) -> Entry:
+    try:
+        facts = json.loads(row.facts)
+    except (TypeError, ValueError) as error:
+        raise StateError(
+            "can't be read back: it was changed by hand",
+            where=f"entry {row.seq} of the ledger",
+            mend="see what else was: vagus ledger verify",
+        ) from error
     return Entry(
         seq=row.seq,
         at=row.at,
         workflow=row.workflow,
         step=row.step,
         event=row.event,
-        facts=json.loads(row.facts),
+        facts=facts,
         previous=row.previous,
         hash=row.hash,
     )

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from vagus.clock import ManualClock
+from vagus.errors import StateError
 from vagus.model import Decision, Sense, Subject
 from vagus.state.db import Database
 from vagus.state.ledger import Break, Head, Ledger
@@ -191,3 +192,35 @@ def test_the_story_of_one_incident_is_found(ledger: Ledger) -> None:
         ledger.append(workflow, "plan", "planned")
     assert [entry.workflow for entry in ledger.of_incident("inc-1")] == ["inc-1:1", "inc-1:2"]
     assert [entry.workflow for entry in ledger.of_incident("inc_1")] == ["inc_1:1"]
+
+
+def test_of_many_anchors_the_first_that_disagrees_says_where_it_began(
+    filled: Ledger, database: Database, clock: ManualClock
+) -> None:
+    with database.read() as connection:
+        known = connection.execute(text("SELECT seq, hash FROM ledger ORDER BY seq"))
+        heads = [Head(seq, digest) for seq, digest in known if seq % 5 == 0]
+    tamper(database, "DELETE FROM ledger WHERE seq > 7")
+    for n in range(8, LENGTH + 1):
+        filled.append("inc-1:1", str(n), "forged")
+    assert filled.verify() == []
+    assert [b.seq for b in filled.verify(*heads)] == [10, 15, 20]
+
+
+def test_an_entry_put_before_the_first(filled: Ledger, database: Database) -> None:
+    tamper(
+        database,
+        "INSERT INTO ledger SELECT -1, at, workflow, step, 'forged', facts, previous, hash "
+        "FROM ledger WHERE seq = 3",
+    )
+    assert filled.verify() == [Break(-1, "it was put before the first entry")]
+
+
+def test_facts_that_are_no_facts_are_named_and_not_guessed(
+    filled: Ledger, database: Database
+) -> None:
+    tamper(database, "UPDATE ledger SET facts = '{' WHERE seq = 7")
+    with pytest.raises(StateError, match="can't be read back") as caught:
+        filled.tail(LENGTH)
+    assert "entry 7 of the ledger" in str(caught.value)
+    assert [b.seq for b in filled.verify()] == [7]
