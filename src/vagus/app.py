@@ -9,7 +9,7 @@ gateway may have restarted meanwhile; workflows go on only once there are hands 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -24,12 +24,16 @@ from vagus.detection.senses import Senses
 from vagus.detection.shape import misshapen
 from vagus.diagnosis.faults import FAULTS
 from vagus.errors import VagusError
+from vagus.granting import grants_of
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
 from vagus.leadership import Lead, leading
 from vagus.learning import Learning
+from vagus.licensing import follow_file
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Stop, Subject
+from vagus.model import Attempt, Incident, Proposal, Request, Ruling, SensesReport, Stop, Subject
+from vagus.notify.compose import Composer
+from vagus.notify.deliver import Notifier, Recipient, recipients_of
 from vagus.planning.plan import Playbooks
 from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
@@ -41,12 +45,14 @@ from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
 from vagus.remediation.traffic import in_force, present, reconcile, render
 from vagus.snapshot import Snapshot, replica_views
+from vagus.state.anchor import Anchor
 from vagus.state.db import Database, open_database
 from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
 from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
+from vagus.state.outbox import Outbox
 from vagus.state.overrides import Overrides
 from vagus.state.rollouts import Rollouts
 from vagus.state.trials import Trials
@@ -73,10 +79,12 @@ class Vagus:
         database: Database,
         sessions: outside.Sessions,
         lead: Lead,
+        recipients: Sequence[Recipient] = (),
     ) -> None:
         self.settings = settings
         self._lead = lead
         self.ledger = Ledger(database)
+        self.anchor = Anchor(self.ledger, settings.ledger_anchor, clock)
         self.began_after = self.ledger.head().seq  # the last entry of earlier runs
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -94,6 +102,8 @@ class Vagus:
             trials=self.trials,
             licences=self.licences,
         )
+        compose = Composer(settings.notify, self._incidents, self._intents, self._proposal)
+        self.notifier = Notifier(recipients, compose, Outbox(database), self.ledger, clock)
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
         self._attention: frozenset[Subject] = frozenset()
@@ -153,13 +163,18 @@ class Vagus:
         """
         clock = clock or SystemClock()
         async with AsyncExitStack() as stack:
+            recipients = await asyncio.to_thread(recipients_of, settings.notify)
+            grants_of(settings, clock.now())  # read again by who leads: here for its mistakes
             lead = await stack.enter_async_context(leading(settings.state, clock, settings.api))
             database = open_database(settings.state, clock)
             stack.callback(database.close)
             database.fence = lead.check
             sessions = await stack.enter_async_context(outside.open_sessions())
-            vagus = cls(settings, clock, database, sessions, lead)
+            vagus = cls(settings, clock, database, sessions, lead, recipients)
+            stack.push_async_callback(asyncio.to_thread, vagus.anchor.write)
             await stack.enter_async_context(serve(vagus, settings.api))
+            await stack.enter_async_context(vagus.notifier.running())
+            vagus._take_grants()
             await vagus._reconcile_traffic("start")
             vagus._tell_start()
             durable.launch(settings.state, lead.term.owner)
@@ -199,9 +214,18 @@ class Vagus:
     def counters(self) -> Mapping[str, float]:
         """Vagus's own counters, for ``/metrics``."""
         counters = {f"{name}_total": float(n) for name, n in self.loop.counts.items()}
+        counters |= self.notifier.counts
         for reason, count in self._rejections.counts.items():
             counters[f"rejected_{reason.value}_total"] = float(count)
         return counters
+
+    def _take_grants(self) -> None:
+        """Licences that people wrote down beside the configuration."""
+        follow_file(grants_of(self.settings, self._clock.now()), self.licences, self.ledger)
+
+    def _proposal(self, proposal_id: str) -> Proposal | None:
+        known = self._kept.proposals
+        return None if known is None else known.get(proposal_id)
 
     def _tell_start(self) -> None:
         replicas = [str(subject) for subject in self._topology.replicas()]
@@ -212,6 +236,8 @@ class Vagus:
 
     def _tick(self, now: float) -> None:
         self.history.tick(self.store.tick(now))
+        if self.anchor.due():
+            self._loop.run_in_executor(None, self.anchor.write)
         self._senses_report = self.senses.report(now)
         overrides = self._overrides.all()
         self._topology = present(self._declared, overrides, now)

@@ -21,6 +21,7 @@ from vagus import config
 from vagus.cli.live import Told, tell
 from vagus.clock import SystemClock
 from vagus.errors import TargetUnreachable, VagusError
+from vagus.granting import grants_of
 from vagus.model import Incident
 from vagus.narrative import narrate
 from vagus.rulebook import read_rules
@@ -37,6 +38,7 @@ def print_config(path: Path, *, schema: bool, as_json: bool) -> None:
     settings = config.load(path)
     if settings.policy.rules is not None:
         read_rules(settings.policy.rules, settings)
+    grants_of(settings, SystemClock().now())
     replicas = sum(len(component.replicas) for component in settings.stack.values())
     if as_json:
         typer.echo(json.dumps({"ok": True, "components": len(settings.stack)}))

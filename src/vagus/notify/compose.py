@@ -8,14 +8,14 @@ ledger's own sentence stands in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
 from vagus.config import NotifyTarget, Occasion
-from vagus.model import Message
+from vagus.model import Message, Proposal
 from vagus.notify import templates
-from vagus.ports import Incidents, Intents, Proposals
+from vagus.ports import Incidents, Intents
 from vagus.state.ledger import Entry
 
 log = structlog.get_logger()
@@ -27,12 +27,12 @@ class Composer:
         targets: Sequence[NotifyTarget],
         incidents: Incidents,
         intents: Intents,
-        proposals: Proposals,
+        proposal: Callable[[str], Proposal | None],
     ) -> None:
         self._targets = targets
         self._incidents = incidents
         self._intents = intents
-        self._proposals = proposals
+        self._proposal = proposal
 
     def __call__(self, entry: Entry) -> Iterator[tuple[str, Message]]:
         """(target, message) for everybody who wants to know."""
@@ -62,7 +62,7 @@ class Composer:
             case Occasion.STOPPED:
                 return templates.stopped(event, facts)
             case Occasion.PROPOSED:
-                proposal = self._proposals.get(str(facts.get("id") or step))
+                proposal = self._proposal(str(facts.get("id") or step))
                 if proposal is None:
                     raise LookupError(f"no proposal {step}")
                 return templates.proposed(proposal)

@@ -23,6 +23,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from vagus.clock import Clock
+from vagus.config import NotifyTarget
 from vagus.entries import of_notification
 from vagus.errors import ActionError
 from vagus.model import Notification
@@ -135,6 +136,16 @@ class Notifier:
     def _count(self, what: str) -> None:
         with self._counting:
             self._counts[what] += 1
+
+
+def recipients_of(targets: Sequence[NotifyTarget]) -> Sequence[Recipient]:
+    """Every target, ready to be sent to. Blocks: Apprise and its many services take a second to
+    import, which only those pay who notify. Raises ConfigError for one that can't be used."""
+    if not targets:
+        return ()
+    from vagus.notify.addresses import Address
+
+    return [Address(target) for target in targets]
 
 
 def pause_after(failed: int) -> float:

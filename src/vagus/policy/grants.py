@@ -26,6 +26,7 @@ from vagus._mistakes import first_mistake
 from vagus._yaml import Located, load_located
 from vagus.config import Name, Settings
 from vagus.errors import ConfigError
+from vagus.licensing import FROM_FILE
 from vagus.model import PROOF_NEEDED, VAGUS, Licence
 from vagus.policy.tiers import FLOORS, floor_of
 
@@ -142,7 +143,7 @@ def _check(grant: _Grant, settings: Settings, faults: Sequence[str], place: _Pla
 def _licence(grant: _Grant, environment: str, now: float) -> Licence:
     said = json.dumps([grant.model_dump(mode="json"), environment], sort_keys=True)
     return Licence(
-        id=f"grant-{hashlib.sha256(said.encode()).hexdigest()[:12]}",
+        id=f"{FROM_FILE}{hashlib.sha256(said.encode()).hexdigest()[:12]}",
         action=grant.action,
         component=grant.component,
         environment=environment,
