@@ -1,7 +1,7 @@
 """The steps of the healing workflow: each short, each recorded, each safe to run again.
 
 A step runs at least once. What may happen only once is guarded by the intent: it is written before
-its action, and whoever finds that an action had begun does not repeat it (:meth:`Steps.act`).
+its action, and whoever finds that an action had begun does not repeat it (:mod:`vagus.acting`).
 Everything else a step does is either reading or idempotent: deciding the same token twice gives the
 first ruling, and the ledger takes an event of one step once.
 """
@@ -9,16 +9,17 @@ first ruling, and the ledger takes an event of one step once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from dbos import DBOS, DBOSConfiguredInstance
 
+from vagus.acting import UNFINISHED, Acting, Call
 from vagus.clock import Clock
 from vagus.config import Settings
 from vagus.entries import of_intent, of_ruling, of_verdict
-from vagus.errors import ActionError, Conflict, NotAcknowledged, StateUnavailable
+from vagus.errors import Conflict, StateUnavailable
 from vagus.learning import Learning
 from vagus.model import (
     Aspect,
@@ -38,15 +39,13 @@ from vagus.model import (
 )
 from vagus.planning.plan import Playbooks
 from vagus.ports import Incidents, Intents, Leases, Ledger, Memory, Overrides
-from vagus.remediation.action import Action, Order
+from vagus.remediation.action import Action
 from vagus.topology import Topology
 from vagus.verification.observe import judge as verify
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
-ACTION_TTL = 60.0  # s that a target is leased for one action; longer than any action lasts
 STATE_RETRY = 0.5  # s between two tries to reach the state
 RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
 PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
@@ -65,12 +64,6 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         should_retry=lambda error: isinstance(error, StateUnavailable),
     )
     return patient(function)
-
-
-class Call(Protocol):
-    """Runs a coroutine on the event loop and waits for it on this (workflow) thread."""
-
-    def __call__(self, work: Coroutine[Any, Any, T], /) -> T: ...
 
 
 @dataclass(frozen=True)
@@ -114,6 +107,16 @@ class Steps(DBOSConfiguredInstance):
         name once in a process."""
         super().__init__(name)
         self._hands = hands
+        self._looks_since: float | None = None  # this process
+        self._acting = Acting(
+            clock=hands.clock,
+            intents=hands.intents,
+            leases=hands.leases,
+            actions=hands.actions,
+            call=hands.call,
+            stopped=hands.stopped,
+            held_for=hands.settings.healing.containment,
+        )
 
     @step
     def now(self) -> float:
@@ -172,23 +175,17 @@ class Steps(DBOSConfiguredInstance):
 
     @step
     def act(self, course: Course, token: str) -> Intent:
-        """Do what the intent says, once. A step may run again after a crash; an action may not:
-        if it had begun, only its effect is looked for."""
-        hands = self._hands
-        intent = hands.intents.get(token)
+        """Do what the intent says. A step may run again after a crash; an action may not: see
+        :mod:`vagus.acting`."""
+        intent = self._hands.intents.get(token)
         assert intent is not None, f"no intent {token}: it is written before it is acted upon"
-        if intent.state in (IntentState.WRITTEN, IntentState.ACTING):
-            target = intent.request.remedy.target
-            if hands.leases.acquire(target, token, ACTION_TTL) is None:
-                state, note = IntentState.FAILED, "somebody else acts on this target"
-            else:
-                try:
-                    state, note = self._apply(intent)
-                finally:
-                    hands.leases.release(target, token)
-            intent = hands.intents.finish(token, state, note)
-            if state is IntentState.APPLIED:
-                self._turn_over(course, intent)
+        if intent.state in UNFINISHED:
+            intent = self._acting.carry_out(intent)
+        if intent.state is IntentState.APPLIED:
+            if intent.request.undoes:
+                note = f"taken back by {token}"
+                self._hands.intents.finish(intent.request.undoes, IntentState.UNDONE, note)
+            self._turn_over(course, intent)
         self._tell(course, token, intent.state.value, of_intent(intent))
         return intent
 
@@ -203,32 +200,6 @@ class Steps(DBOSConfiguredInstance):
                 hands.forget(subject, now + hands.settings.healing.warm_up)
         elif request.purpose is Purpose.RETURN:
             hands.forget(target, now)
-
-    def _apply(self, intent: Intent) -> tuple[IntentState, str]:
-        hands, request = self._hands, intent.request
-        action = hands.actions[request.remedy.action]
-        reason = hands.stopped()  # asked again: it may have been set since the ruling
-        if reason is not None and request.purpose in (Purpose.CONTAIN, Purpose.TREAT):
-            return IntentState.FAILED, f"stopped by the kill switch: {reason}"
-        expires_at = hands.clock.now() + hands.settings.healing.containment
-        order = Order(intent.token, request.incident, request.remedy, expires_at)
-        note = ""
-        try:
-            if hands.intents.begin(intent.token):
-                try:
-                    hands.call(action.apply(order))
-                except NotAcknowledged as error:
-                    note = str(error)
-            else:
-                note = "had begun before a restart: looked for its effect, did not repeat it"
-            in_force = hands.call(action.confirm(order))
-        except ActionError as error:
-            return IntentState.FAILED, str(error)
-        # Nobody can say whether a restart took effect: evidence will. A move of traffic that nobody
-        # acknowledged must not pass for done: callers would be thought safe.
-        if in_force is False or (in_force is None and action.moves_traffic):
-            return IntentState.FAILED, note or "it is not in force"
-        return IntentState.APPLIED, note
 
     @step
     def successor(self, course: Course, target: Subject) -> Subject:
@@ -276,7 +247,9 @@ class Steps(DBOSConfiguredInstance):
         open_findings = hands.incidents.findings(course.incident, open_only=True)
         found = [f.sentence for f in open_findings if f.subject == subject]
         seen = hands.memory.observed(subject, since)
-        verdict = verify(check, seen, found, acted_at=since, now=now)
+        # What was not seen because nobody looked is no failure of the treatment's.
+        self._looks_since = now if self._looks_since is None else self._looks_since
+        verdict = verify(check, seen, found, acted_at=max(since, self._looks_since), now=now)
         if verdict.outcome is not Outcome.INCONCLUSIVE:
             step = f"look:{since:.6f}:{look}"
             self._tell(course, step, "verdict", of_verdict(subject, verdict))

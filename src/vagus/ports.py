@@ -214,7 +214,9 @@ class Leases(Protocol):
 
     def holds(self, target: Subject, owner: str, fencing: int) -> bool: ...
 
-    def release(self, target: Subject, owner: str) -> None: ...
+    def release(self, target: Subject, owner: str, fencing: int | None = None) -> None:
+        """Let go of it, if ``owner`` holds it: under this very token, or under any (None)."""
+        ...
 
 
 # --- governance: what people decide, and what was earned ------------------------------------------
@@ -238,16 +240,22 @@ class Proposals(Protocol):
         """Add ``answer`` and let ``tally`` say what the proposal, with it, has become; one
         transaction. Saying the same again is one answer.
 
-        Raises :class:`~vagus.errors.Conflict` if it no longer waits, or this person said otherwise.
+        Raises :class:`~vagus.errors.Conflict` if it no longer waits, or this person said otherwise,
+        and :class:`~vagus.errors.NotFound` if there is none of this id.
         """
         ...
 
     def close(self, proposal_id: str, state: ProposalState, note: str = "") -> Proposal:
-        """EXPIRED or VOID, unless people were faster: the proposal as it is now."""
+        """EXPIRED or VOID, unless people were faster (a yes that was not acted upon can still
+        become void): the proposal as it is now."""
         ...
 
     def waiting(self) -> Sequence[Proposal]:
         """Those that are OPEN, oldest first."""
+        ...
+
+    def decided(self, after: float) -> Sequence[str]:
+        """The ids of those that were decided, by whomever, at ``after`` or later."""
         ...
 
     def recent(self, limit: int, *, before: float | None = None) -> Sequence[Proposal]: ...

@@ -1,71 +1,90 @@
-"""kill -9 in the middle of a remediation: the incident goes on, the action is not repeated, and the
-ledger holds both halves of the story without a break."""
+"""kill -9, and SIGSTOP, in the middle of healing: the incident goes on, no action is repeated, and
+the ledger holds the whole story without a break. ``python -m benchmarks crash`` tries every cell;
+here are those that are most likely to be different from each other."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-WORKER = Path(__file__).with_name("heal_worker.py")
+from vagus.testing.crashing import (
+    SCENARIOS,
+    Cell,
+    Ending,
+    Nursery,
+    representative,
+    steps,
+)
 
 pytestmark = pytest.mark.crash
 
-
-def work(folder: Path, index: int = -1, when: str = "before") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(WORKER), str(folder), str(index), when],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def ended(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+AT_ONCE = 2
+STOPPED_AT = ("intents.begin", "call Acting._order", "Steps.act", "Steps.conclude")
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """What an undisturbed workflow calls, in order."""
-    result = ended(work(tmp_path_factory.mktemp("undisturbed")))
-    assert result["state"] == "resolved"
-    assert len(result["restarts"]) == 1
-    names: list[str] = result["calls"]
-    return names
+def nurseries() -> Iterator[list[Nursery]]:
+    memory = Path(
+        "/dev/shm"
+    )  # a SIGKILL loses nothing that was written, wherever it was written to
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        made = [Nursery(Path(folder) / str(number)) for number in range(AT_ONCE)]
+        try:
+            yield made
+        finally:
+            for nursery in made:
+                nursery.close()
 
 
-# (which call, which occurrence of it, when): around the ejection, the restart and the return.
-POINTS = [
-    ("intents.decide", 0, "before"),
-    ("intents.decide", 0, "after"),
-    ("intents.begin", 0, "after"),
-    ("call", 0, "after"),
-    ("intents.begin", 1, "after"),  # begun and never done: unknown, so the next rung, no repetition
-    ("call", 2, "after"),  # the process was restarted, and nobody has written down that it was
-    ("intents.finish", 1, "after"),
-    ("ledger.append", -1, "before"),
-]
+def try_all(nurseries: list[Nursery], cells: list[Cell]) -> dict[Cell, Ending]:
+    """Each nursery takes its part of the cells."""
+
+    def work(number: int) -> dict[Cell, Ending]:
+        return {cell: nurseries[number].try_cell(cell) for cell in cells[number::AT_ONCE]}
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return {
+            cell: ending
+            for part in threads.map(work, range(AT_ONCE))
+            for cell, ending in part.items()
+        }
 
 
-@pytest.mark.parametrize(("name", "occurrence", "when"), POINTS)
-def test_the_incident_goes_on_and_no_action_is_repeated(
-    tmp_path: Path, calls: list[str], name: str, occurrence: int, when: str
+def wrong(endings: dict[Cell, Ending]) -> dict[str, Ending]:
+    return {
+        str(cell): ending
+        for cell, ending in endings.items()
+        if not ending.reached
+        or ending.lost(SCENARIOS[cell.scenario])
+        or ending.repeated
+        or ending.breaks
+    }
+
+
+def test_every_step_is_reached_by_a_scenario(nurseries: list[Nursery]) -> None:
+    """So that a new step is in the matrix, or this says that it isn't."""
+    reached = {p.name for s in SCENARIOS for p in nurseries[0].points(s) if p.is_transition}
+    assert steps() <= reached
+
+
+def test_killed_at_any_transition_the_incident_goes_on_and_nothing_is_repeated(
+    nurseries: list[Nursery],
 ) -> None:
-    index = [i for i, call in enumerate(calls) if call == name][occurrence]
-    killed = work(tmp_path, index, when)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    result = ended(work(tmp_path))
-    assert result["state"] == "resolved"
-    assert len(result["restarts"]) <= 1
-    assert result["breaks"] == []
-    assert result["held_back"] == 0
-    assert result["events"].count("resolved") == 1
+    points = representative(nurseries[0].points("restarted"))
+    endings = try_all(nurseries, [Cell("restarted", point) for point in points])
+    assert len(endings) > 40
+    assert wrong(endings) == {}
+
+
+def test_stopped_and_continued_it_goes_on_and_repeats_nothing(nurseries: list[Nursery]) -> None:
+    points = [
+        point
+        for point in representative(nurseries[0].points("restarted"))
+        if point.name in STOPPED_AT and point.moment != "before"
+    ]
+    endings = try_all(nurseries, [Cell("restarted", point, "stop") for point in points])
+    assert wrong(endings) == {}

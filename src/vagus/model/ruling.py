@@ -110,6 +110,7 @@ class Request:
     cause: Cause
     tier: Tier
     proposer: str = VAGUS
+    undoes: str = ""  # with UNDO: the token of what is taken back; "": a move of its own
 
     @property
     def token(self) -> str:

@@ -32,6 +32,7 @@ class Order:
     incident: str
     remedy: Remedy
     expires_at: float | None = None  # when what it holds back flows again by itself
+    fencing: int = 0  # grows with each process that takes the effect over
 
     @property
     def target(self) -> Subject:

@@ -68,14 +68,13 @@ class Leases:
             and now < row.expires_at
         )
 
-    def release(self, target: Subject, owner: str) -> None:
-        """Let go of it, if ``owner`` holds it."""
+    def release(self, target: Subject, owner: str, fencing: int | None = None) -> None:
+        """Let go of it, if ``owner`` holds it: under this very token, or under any (None)."""
+        held = and_(_is(target), _rows.c.owner == owner)
+        if fencing is not None:
+            held = and_(held, _rows.c.fencing == fencing)
         with self._database.write() as connection:
-            connection.execute(
-                update(_rows)
-                .where(_is(target), _rows.c.owner == owner)
-                .values(owner=_NOBODY, expires_at=0.0)
-            )
+            connection.execute(update(_rows).where(held).values(owner=_NOBODY, expires_at=0.0))
 
 
 def _is(target: Subject) -> ColumnElement[bool]:

@@ -61,14 +61,15 @@ stack:
       chat-2: http://127.0.0.1:9102
       chat-3: http://127.0.0.1:9103
     runtime: {process: {supervisor: "http://127.0.0.1:9090"}}
-healing: {hold: 50ms, timeout: 600ms, return_hold: 50ms}
+healing: {hold: 10ms, timeout: 1s, return_hold: 10ms}
 """
 
 
 class Bench:
     """``folder`` holds the state, unless ``url`` names another one, and the world's journal, so
     that a second bench, in another process, goes on where a first one was killed. ``altered`` may
-    put something around what the workflow works with; ``lead`` proves that this process may."""
+    put something around what the workflow works with, and ``world`` change the world before
+    anything goes on in it; ``lead`` proves that this process may."""
 
     def __init__(
         self,
@@ -77,6 +78,7 @@ class Bench:
         *,
         url: str | None = None,
         lead: Lead | None = None,
+        world: Callable[[SmallWorld], None] = lambda world: None,
     ) -> None:
         self.clock = SystemClock()
         self.lead = lead or FileClaim()
@@ -99,6 +101,7 @@ class Bench:
             },
             journal=folder / "world.journal",
         )
+        world(self.world)
         self.shadow = False
         self.stop_reason: str | None = None
         self.forgotten: list[Subject] = []

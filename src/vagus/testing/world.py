@@ -6,6 +6,7 @@ Time is real or manual, as the clock given. A replica's sickness ends by what he
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,9 @@ class SmallWorld:
     refuse: str | None = None  # a reason for which the gateway refuses everything
     callers_fail: bool = False  # whoever gets traffic fails its callers
     journal: Path | None = None  # what was done to processes outlives whoever ordered it
+    glances: int = 0  # looks at a replica, since whatever moment, that see too little for a verdict
+    _glanced: Counter[tuple[Subject, float]] = field(default_factory=Counter)
+    _added: dict[str, str] = field(default_factory=dict)  # token -> the replica it brought
 
     # --- Gateway
 
@@ -56,16 +60,8 @@ class SmallWorld:
     # --- Runtime
 
     async def restart(self, subject: Subject, token: str) -> None:
-        if self.journal is not None:
-            with self.journal.open("a", encoding="utf-8") as lines:
-                lines.write(f"{subject.replica} {token}\n")
+        self._write_down("restart", subject.replica, token)
         self._restarted(subject.replica, token)
-
-    def remember(self) -> None:
-        """Take in what the journal says was done before."""
-        if self.journal is not None and self.journal.exists():
-            for line in self.journal.read_text(encoding="utf-8").splitlines():
-                self._restarted(*line.split())
 
     def _restarted(self, name: str, token: str) -> None:
         replica = self.replicas_by_name[name]
@@ -73,13 +69,48 @@ class SmallWorld:
         self._heal(replica, "restart")
 
     async def add(self, component: str, token: str) -> Endpoint:
-        name = f"{component}-{len(self.replicas_by_name) + 1}"
-        address = f"http://127.0.0.1:{9100 + len(self.replicas_by_name)}"
+        known = self._added.get(token)
+        if known is None:  # an order that was carried out while its answer was lost
+            number = 1 + max(int(n.rpartition("-")[2]) for n in self.replicas_by_name)
+            known = f"{component}-{number}"
+            self._write_down("add", known, token)
+            self._add(known, token)
+        return Endpoint(known, self.replicas_by_name[known].address)
+
+    def _add(self, name: str, token: str) -> None:
+        address = f"http://127.0.0.1:{9100 + int(name.rpartition('-')[2])}"
         self.replicas_by_name[name] = Replica(address, well_since=self.clock.now())
-        return Endpoint(name, address)
+        self._added[token] = name
 
     async def remove(self, subject: Subject, token: str) -> None:
-        self.replicas_by_name.pop(subject.replica, None)
+        if subject.replica in self.replicas_by_name:
+            self._write_down("remove", subject.replica, token)
+            del self.replicas_by_name[subject.replica]
+
+    def remember(self) -> None:
+        """Take in what the journal says was done before."""
+        for line in self._journal_lines():
+            action, name, token = line.split()
+            if action == "restart":
+                self._restarted(name, token)
+            elif action == "add":
+                self._add(name, token)
+            else:
+                del self.replicas_by_name[name]
+
+    def journalled(self) -> list[str]:
+        """What was done to processes, by whomever, each as its action and the replica."""
+        return [line.rpartition(" ")[0] for line in self._journal_lines()]
+
+    def _write_down(self, action: str, name: str, token: str) -> None:
+        if self.journal is not None:
+            with self.journal.open("a", encoding="utf-8") as lines:
+                lines.write(f"{action} {name} {token}\n")
+
+    def _journal_lines(self) -> list[str]:
+        if self.journal is None or not self.journal.exists():
+            return []
+        return self.journal.read_text(encoding="utf-8").splitlines()
 
     async def replicas(self, component: str) -> Mapping[str, str]:
         return {name: replica.address for name, replica in self.replicas_by_name.items()}
@@ -96,6 +127,9 @@ class SmallWorld:
         replica = self.replicas_by_name.get(subject.replica)
         if replica is None or replica.sick_until is not None:
             return Observed(since, now, probes_failed=3, last_failure=Failure.REFUSED)
+        self._glanced[subject, since] += 1
+        if self._glanced[subject, since] <= self.glances:
+            return Observed(since, now, probes_ok_in_a_row=1)
         served = any(
             e.replica == subject.replica and e.health == "healthy"
             for e in self.traffic.get(subject.component, ())
