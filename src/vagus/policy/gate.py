@@ -22,27 +22,39 @@ from vagus.policy.facts import Facts
 from vagus.policy.guards.budget import budget
 from vagus.policy.guards.capacity_floor import capacity_floor
 from vagus.policy.guards.cooldown import cooldown
+from vagus.policy.guards.current import current
 from vagus.policy.guards.evidence import evidence
+from vagus.policy.guards.freeze import freeze
+from vagus.policy.guards.hold_down import hold_down
 from vagus.policy.guards.kill_switch import kill_switch
+from vagus.policy.guards.licence import licence
 from vagus.policy.guards.mode import mode
+from vagus.policy.guards.recreates_fault import recreates_fault
 from vagus.policy.guards.rules import rules
 from vagus.policy.guards.senses_trusted import senses_trusted
 from vagus.policy.guards.target_bounded import target_bounded
 from vagus.policy.guards.tier import tier
+from vagus.policy.guards.warm_up import warm_up
 
 Guard = Callable[[Request, Facts], GuardRuling]
 
 GUARDS: tuple[Guard, ...] = (
     kill_switch,
     mode,
+    freeze,
     senses_trusted,
+    current,
     target_bounded,
     evidence,
+    hold_down,
+    warm_up,
     capacity_floor,
     budget,
     cooldown,
+    recreates_fault,
     rules,
     tier,
+    licence,
 )
 
 

@@ -46,7 +46,7 @@ class RuleFacts:
     kind: Annotated[str, Says("what the component is", tuple(k.value for k in Kind))]
     replicas: Annotated[int, Says("how many replicas the component has")]
     tier: Annotated[int, Says("its risk tier, 0 to 5, before rules raise it")]
-    blast_radius: Annotated[float, Says("share of the component's capacity that it takes away")]
+    blast_radius: Annotated[float, Says("share of what carries callers now that it takes away")]
     fault: Annotated[str, Says("the fault that is taken for the cause")]
     confidence: Annotated[float, Says("how sure the diagnosis is of it")]
     hour: Annotated[int, Says("of the day, 0 to 23, in the rules' timezone")]

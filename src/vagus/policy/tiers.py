@@ -111,8 +111,8 @@ def blast_radius(request: Request, facts: Facts) -> float:
     """The share of what carries callers now that ``request`` would take from them."""
     target = request.remedy.target
     carried = sum(facts.in_traffic(replica) for replica in facts.replicas)
-    if not target.replica:
-        return 1.0  # the component as a whole
+    if not target.replica or not facts.replicas:
+        return 1.0  # the component as a whole, or nobody knows
     if is_recovery(request) or carried <= 0:
         return 0.0
     kept = request.remedy.share if request.remedy.action == "weight" else 0.0

@@ -3,55 +3,25 @@ from __future__ import annotations
 import pytest
 
 from vagus.config import Mode
-from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, Stop, Subject, Tier
+from vagus.model import Decision, GuardRuling, Purpose, Request, Stop
 from vagus.policy import gate
 from vagus.policy.facts import Facts
 from vagus.policy.gate import GUARDS, judge
-from vagus.policy.rules import parse_rules
-from vagus.testing.cases import CHAT, a_finding, a_request, an_intent, some_facts
-
-TREATED = an_intent(a_request(target=CHAT[0], rung=1), age=30.0)
-OTHER_TREATED = an_intent(a_request(target=CHAT[1], rung=2), age=30.0)
-
-HELD_BY_ONE: dict[str, tuple[Request, Facts]] = {
-    "kill_switch": (a_request(), some_facts(stopped=Stop("ops", "maintenance"))),
-    "mode": (a_request(), some_facts(mode=Mode.SUGGEST)),
-    "senses_trusted": (a_request(), some_facts(senses=SensesReport(False, "all silent", 3, 3))),
-    "target_bounded": (
-        a_request(target=Subject("chat", "chat-9")),
-        some_facts(findings=tuple(a_finding(f.sense, subject=Subject("chat", "chat-9"))
-                                  for f in some_facts().findings)),
-    ),
-    "evidence": (a_request(), some_facts(findings=(a_finding(),))),
-    "capacity_floor": (a_request(), some_facts(ejected=frozenset({CHAT[1]}))),
-    "budget": (a_request(), some_facts(recent=(OTHER_TREATED,))),
-    "cooldown": (a_request(), some_facts(recent=(TREATED,))),
-    "rules": (
-        a_request(),
-        some_facts(rules=parse_rules(
-            "rules: [{name: no, when: tier > 0, then: deny, because: migration}]")),
-    ),
-    "tier": (a_request(tier=Tier.R3), some_facts()),
-}  # fmt: skip
-"""For each guard, a case in which it alone stands in the way: without it the case would pass."""
+from vagus.testing.cases import CHAT, a_request, some_facts
+from vagus.testing.guard_cases import ALONE, OTHER_TREATED, TREATED, Held, decided_alone
 
 
 def names(*guards: gate.Guard) -> list[str]:
-    return [getattr(guard, "__name__", "") for guard in guards]
+    return [gate.name_of(guard) for guard in guards]
 
 
 def test_every_guard_has_its_case() -> None:
-    assert list(HELD_BY_ONE) == names(*GUARDS)
+    assert [held.guard for held in ALONE] == names(*GUARDS)
 
 
-@pytest.mark.parametrize("name", HELD_BY_ONE)
-def test_each_guard_alone_holds_its_case(name: str) -> None:
-    request, facts = HELD_BY_ONE[name]
-    ruling = judge(request, facts)
-    assert ruling.decision is not Decision.ALLOW
-    assert [said.guard for said in ruling.deciding] == [name]
-    without = tuple(guard for guard in GUARDS if names(guard) != [name])
-    assert judge(request, facts, without).decision is Decision.ALLOW
+@pytest.mark.parametrize("held", ALONE, ids=lambda held: held.name)
+def test_each_guard_alone_holds_its_case(held: Held) -> None:
+    assert decided_alone(held), judge(held.request, held.facts).reason
 
 
 def test_in_a_sound_world_a_restart_passes_and_every_answer_is_kept() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from vagus.model import Ask, Decision, GuardRuling, Request, Tier
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
+from vagus.policy.guards.licence import at_tier
 from vagus.policy.remedies import is_recovery
 from vagus.policy.rule_facts import WEEKDAYS, RuleFacts
 from vagus.policy.rules import RuleAnswer, Rules, Verdict
-from vagus.policy.tiers import APPROVERS, floor_of
+from vagus.policy.tiers import APPROVERS, assess, blast_radius
 
 
 def rules(request: Request, facts: Facts) -> GuardRuling:
@@ -30,7 +32,13 @@ def rules(request: Request, facts: Facts) -> GuardRuling:
         return allow("rules", "a recovery passes them")
     if not facts.rules.rules:
         return allow("rules", "there are none", rules=0.0)
-    return answered(facts.rules, facts.rules.judge(seen(request, facts)))
+    said = answered(facts.rules, facts.rules.judge(seen(request, facts)))
+    raised = Tier(int(said.numbers.get("tier", Tier.R0)))
+    if said.decision is Decision.ALLOW and raised > assess(request, facts).tier:
+        held = at_tier(raised, request, facts)
+        reason = f"{said.reason}; {held.reason}"
+        return replace(said, decision=held.decision, reason=reason, ask=held.ask)
+    return said
 
 
 def seen(request: Request, facts: Facts) -> RuleFacts:
@@ -46,8 +54,8 @@ def seen(request: Request, facts: Facts) -> RuleFacts:
         replica=remedy.target.replica,
         kind=facts.kind.value if facts.kind is not None else "",
         replicas=len(facts.replicas),
-        tier=max(request.tier, floor_of(remedy.action)),
-        blast_radius=_blast_radius(request, facts),
+        tier=assess(request, facts).tier,
+        blast_radius=blast_radius(request, facts),
         fault=cause.fault,
         confidence=cause.confidence,
         hour=local.hour,
@@ -59,15 +67,6 @@ def seen(request: Request, facts: Facts) -> RuleFacts:
         record_samples=record.samples if record is not None else 0,
         record_bound=record.bound if record is not None else 0.0,
     )
-
-
-def _blast_radius(request: Request, facts: Facts) -> float:
-    """What its target carries now, of all that the component has."""
-    if not facts.replicas:
-        return 1.0
-    before = facts.in_traffic(request.remedy.target)
-    after = request.remedy.share if request.remedy.action == "weight" else 0.0
-    return max(before - after, 0.0) / len(facts.replicas)
 
 
 def answered(rules: Rules, answers: Sequence[RuleAnswer]) -> GuardRuling:
