@@ -222,7 +222,8 @@ there is one. `engine` in `vagus.yaml` picks the dialect that maps an engine's m
 [dialect files](../../src/vagus/telemetry/dialects/).
 
 Every signal is kept of each replica, apart for what the server says of itself, what the gateway and
-probes meet, and what is pushed. Of a component there is, beside what was
+probes meet, and what is
+[pushed](../how-to/send-otlp.md). Of a component there is, beside what was
 pushed in its name, each latency that callers met by cohort (`x-user-cluster`), up to 32 of them.
 Versions of a model and routes have no series of their own; engines behind one address (data
 parallel) are put together.

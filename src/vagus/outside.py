@@ -28,6 +28,7 @@ from vagus.model import Subject
 from vagus.ports import Gateway, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.probing import ProbeSource
+from vagus.telemetry.receivers import PushSource, listen
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.scrape import ScrapeSource
 from vagus.topology import Topology
@@ -91,6 +92,8 @@ def choose(
             interval_suspect=telemetry.probe_interval_suspect,
         ),
     ]
+    if telemetry.otlp_port is not None:
+        sources.append(PushSource(listen(telemetry.otlp_port), topology, clock, rejections))
     gateway: EnvoyGateway | None = None
     stats: EnvoyStatsSource | None = None
     if settings.gateway is not None:

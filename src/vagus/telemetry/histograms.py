@@ -14,14 +14,13 @@ Buckets that changed say nothing of what was added, so counting begins anew.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from vagus.model import Histogram
 from vagus.telemetry.readings import JUMP_BACK_S
 from vagus.telemetry.rejections import Rejected, Rejections
-from vagus.telemetry.sketch import SECONDS, Floats, Ints
+from vagus.telemetry.sketch import SECONDS, Floats, Ints, laid_out
 
 MAX_BOUNDS = 512  # of one histogram
 _AT_ONCE = 512  # deltas that are laid out together: 3.6 MB
@@ -79,13 +78,10 @@ class Histograms:
         cells: list[Ints] = []
         counts: list[Ints] = []
         for bounds, added in self._added.items():
-            spread = _spread(bounds)
             for first in range(0, len(added), _AT_ONCE):
                 some = added[first : first + _AT_ONCE]
                 rows = np.array([row for row, _ in some], dtype=np.int64)
-                # Rounded as running sums, so that no count is lost and none is made.
-                below = np.rint(np.cumsum(np.array([d for _, d in some]) @ spread, axis=1))
-                laid = np.diff(below, axis=1, prepend=0.0).astype(np.int64)
+                laid = laid_out(bounds, np.array([d for _, d in some]), SECONDS)
                 where, bucket = np.nonzero(laid)
                 cells.append(rows[where] * SECONDS.count + bucket)
                 counts.append(laid[where, bucket])
@@ -103,19 +99,3 @@ def _is_sound(histogram: Histogram) -> bool:
         and bool(np.isfinite(bounds).all() and (np.diff(bounds) > 0).all())
         and min(histogram.counts) >= 0
     )
-
-
-@lru_cache(maxsize=256)
-def _spread(bounds: tuple[float, ...]) -> Floats:
-    """Which share of a bucket lies in which log bucket. Shape (bounds + 1, SECONDS.count)."""
-    inner = (np.arange(1, SECONDS.count) + SECONDS.offset) / (1 << SECONDS.scale)
-    edges = np.concatenate([[-np.inf], np.exp2(inner), [np.inf]])
-    shares = np.zeros((len(bounds) + 1, SECONDS.count))
-    lows = (min(0.0, bounds[0]), *bounds)
-    for index, (low, high) in enumerate(zip(lows, (*bounds, bounds[-1]), strict=True)):
-        if high > low:
-            below = np.clip((edges - low) / (high - low), 0.0, 1.0)
-            shares[index] = np.diff(below)
-        else:
-            shares[index, SECONDS.index(np.array([high]))[0]] = 1.0
-    return shares

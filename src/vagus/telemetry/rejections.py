@@ -30,6 +30,9 @@ class Rejected(StrEnum):
     TOO_MANY_SERIES = "too_many_series"  # of one target; the rest is not kept
     TOO_MANY_COHORTS = "too_many_cohorts"  # of one component; the rest is kept as part of the whole
     UNKNOWN_SIGNAL = "unknown_signal"  # not in the catalogue
+    UNKNOWN_SENDER = "unknown_sender"  # pushed by, or about, nobody in the stack
+    MALFORMED_PUSH = "malformed_push"  # a request that can't be read, or is too large
+    MISMATCH = "mismatch"  # its unit or kind is not that of the signal whose name it bears
     NOT_FINITE = "not_finite"  # NaN or infinite
     OUT_OF_ORDER = "out_of_order"  # not newer than what is known
     BUCKETS_DIFFER = "buckets_differ"  # histograms that can't be put together, or are none

@@ -15,6 +15,7 @@ Specification: OpenTelemetry metrics data model, "ExponentialHistogram".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,12 @@ class Buckets:
     def error(self) -> float:
         """The largest relative error of a quantile, within the range."""
         return float(2.0 ** (2.0 ** -(self.scale + 1))) - 1.0
+
+    @property
+    def bounds(self) -> Floats:
+        """The upper bound of each bucket but the last, which has none. Shape (count - 1,)."""
+        inner = (np.arange(1, self.count) + self.offset) / (1 << self.scale)
+        return np.asarray(np.exp2(inner), dtype=np.float64)
 
     def index(self, values: Floats) -> Ints:
         """The bucket of each value; ``values`` are not NaN. Shape as given."""
@@ -77,6 +84,31 @@ def quantiles(counts: Ints, share: float, buckets: Buckets) -> Floats:
     values = buckets.middle(np.minimum(found, buckets.count - 1))
     values[totals == 0] = np.nan
     return values
+
+
+def laid_out(bounds: tuple[float, ...], counts: Floats, buckets: Buckets) -> Ints:
+    """Histograms with other bounds in ``buckets``, evenly by value within each of theirs.
+
+    ``counts`` has the shape (n, bounds + 1), the result (n, buckets.count). Rounded as running
+    sums, so that no count is lost and none is made.
+    """
+    below = np.rint(np.cumsum(counts @ _shares(bounds, buckets), axis=1))
+    laid: Ints = np.diff(below, axis=1, prepend=0.0).astype(np.int64)
+    return laid
+
+
+@lru_cache(maxsize=256)
+def _shares(bounds: tuple[float, ...], buckets: Buckets) -> Floats:
+    """Which share of a bucket lies in which of ours. Shape (bounds + 1, buckets.count)."""
+    edges = np.concatenate([[-np.inf], buckets.bounds, [np.inf]])
+    shares = np.zeros((len(bounds) + 1, buckets.count))
+    lows = (min(0.0, bounds[0]), *bounds)
+    for index, (low, high) in enumerate(zip(lows, (*bounds, bounds[-1]), strict=True)):
+        if high > low:
+            shares[index] = np.diff(np.clip((edges - low) / (high - low), 0.0, 1.0))
+        else:
+            shares[index, buckets.index(np.array([high]))[0]] = 1.0
+    return shares
 
 
 class Sketches:

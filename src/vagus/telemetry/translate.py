@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from vagus.model import Histogram
 from vagus.model.signals import SIGNALS, Combine
 from vagus.telemetry.dialects import Dialect, is_distribution
-from vagus.telemetry.exposition import Parser, Samples
+from vagus.telemetry.exposition import Samples
 from vagus.telemetry.sample_line import Labels, Series
 
 Floats = NDArray[np.float64]
@@ -56,10 +57,18 @@ class _Buckets:
     places: Ints  # shape (series, bounds + 1)
 
 
+class Known(Protocol):
+    """Where the series come from that samples name by number. ``series`` only grows, until all are
+    forgotten and ``epoch`` counts up."""
+
+    series: list[Series]
+    epoch: int
+
+
 class Translator:
     """Belongs to one parser, whose series it follows."""
 
-    def __init__(self, dialect: Dialect, parser: Parser) -> None:
+    def __init__(self, dialect: Dialect, parser: Known) -> None:
         self.rejected = 0  # histograms that could not be put together, so far
         self.last_rejection = ""
         self._dialect = dialect
