@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import structlog
 
 from vagus import __version__, durable, outside
+from vagus.api.application import build
+from vagus.api.served import Served
 from vagus.api.server import serve
 from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
@@ -27,18 +29,19 @@ from vagus.errors import VagusError
 from vagus.granting import grants_of
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
-from vagus.leadership import Lead, leading
+from vagus.leadership import Lead, leading, only_while_leading
 from vagus.learning import Learning
 from vagus.licensing import follow_file
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Proposal, Request, Ruling, SensesReport, Stop, Subject
+from vagus.model import Attempt, Incident, Proposal, Request, Ruling, SensesReport, Subject
 from vagus.notify.compose import Composer
 from vagus.notify.deliver import Notifier, Recipient, recipients_of
 from vagus.planning.plan import Playbooks
+from vagus.policy.approvals import tally
 from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
 from vagus.policy.rules import NO_RULES, Rules, load_rules
-from vagus.policy.stop import stop_file
+from vagus.policy.steering import Steering
 from vagus.policy.tiers import floor_of
 from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
@@ -46,6 +49,7 @@ from vagus.remediation.action import World
 from vagus.remediation.traffic import in_force, present, reconcile, render
 from vagus.snapshot import Snapshot, replica_views
 from vagus.state.anchor import Anchor
+from vagus.state.controls import Controls
 from vagus.state.db import Database, open_database
 from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
@@ -55,6 +59,7 @@ from vagus.state.licences import Licences
 from vagus.state.outbox import Outbox
 from vagus.state.overrides import Overrides
 from vagus.state.rollouts import Rollouts
+from vagus.state.tokens import Tokens
 from vagus.state.trials import Trials
 from vagus.telemetry.history import Recorder
 from vagus.telemetry.memory import Memory
@@ -66,6 +71,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+_TOUCHES_NOTHING = (Mode.OFF, Mode.SHADOW)
 CALL_TIMEOUT = 30.0  # s that a workflow waits for the event loop; longer than any action lasts
 
 
@@ -92,6 +98,8 @@ class Vagus:
         self._rollouts = Rollouts(database)
         self._intents = Intents(database)
         self._overrides = Overrides(database)
+        self._controls = Controls(database)
+        self._steering = Steering(settings, self._controls)
         self.licences = Licences(database)
         self.trials = Trials(database)
         self._law = Law(settings.policy, _rules(settings), settings.healing.warm_up)
@@ -172,7 +180,7 @@ class Vagus:
             sessions = await stack.enter_async_context(outside.open_sessions())
             vagus = cls(settings, clock, database, sessions, lead, recipients)
             stack.push_async_callback(asyncio.to_thread, vagus.anchor.write)
-            await stack.enter_async_context(serve(vagus, settings.api))
+            await stack.enter_async_context(serve(build(vagus._served(database)), settings.api))
             await stack.enter_async_context(vagus.notifier.running())
             vagus._take_grants()
             await vagus._reconcile_traffic("start")
@@ -197,7 +205,7 @@ class Vagus:
         now = self._clock.now()
         return Snapshot(
             at=now,
-            mode=self.settings.mode.value,
+            mode=self._steering.mode().value,
             stopped=self._stopped(),
             senses=self._senses_report,
             replicas=replica_views(
@@ -219,6 +227,28 @@ class Vagus:
             counters[f"rejected_{reason.value}_total"] = float(count)
         return counters
 
+    def _served(self, database: Database) -> Served:
+        """What the API works with."""
+        members = {name: frozenset(who) for name, who in self.settings.policy.approvers.items()}
+        return Served(
+            clock=self._clock,
+            settings=self.settings,
+            ledger=self.ledger,
+            tokens=Tokens(database),
+            incidents=self._incidents,
+            intents=self._intents,
+            proposals=self._kept.proposals,
+            licences=self.licences,
+            controls=self._controls,
+            transaction=database.write,
+            remedies=frozenset(NAMES),
+            faults=frozenset(FAULTS),
+            tally=lambda proposal: tally(proposal, members),
+            wake=lambda proposal_id: None,
+            snapshot=self.snapshot,
+            counters=self.counters,
+        )
+
     def _take_grants(self) -> None:
         """Licences that people wrote down beside the configuration."""
         follow_file(grants_of(self.settings, self._clock.now()), self.licences, self.ledger)
@@ -229,7 +259,7 @@ class Vagus:
 
     def _tell_start(self) -> None:
         replicas = [str(subject) for subject in self._topology.replicas()]
-        facts = {"version": __version__, "mode": self.settings.mode.value, "replicas": replicas}
+        facts = {"version": __version__, "mode": self._steering.mode().value, "replicas": replicas}
         self.ledger.append("vagus", f"start:{self._clock.now():.6f}", "started", facts)
 
     # --- every tick ------------------------------------------------------------------------------
@@ -246,14 +276,14 @@ class Vagus:
         self._attention = frozenset(held | {i.subject for i in incidents})
         if self.settings.heartbeat is not None:
             _touch(self.settings)
-        if render(self._declared, overrides, now) != self._traffic:
+        if self._steering.refresh() or render(self._declared, overrides, now) != self._traffic:
             self._loop.create_task(self._reconcile_traffic(f"tick:{now:.3f}"))
 
     async def _reconcile_traffic(self, operation: str) -> None:
         """Put the desired traffic in force: at the start, and when an override expired."""
         try:
             self._traffic = render(self._declared, self._overrides.all(), self._clock.now())
-            if self.settings.mode in (Mode.OFF, Mode.SHADOW):
+            if self._steering.mode() in _TOUCHES_NOTHING:
                 return
             self._lead.require()
             await reconcile(self._world, operation)
@@ -289,7 +319,7 @@ class Vagus:
             routed=self.outside.routes,
             tier=lambda remedy: floor_of(remedy.action),
             judge=self._judge,
-            shadow=lambda: self.settings.mode is Mode.SHADOW,
+            shadow=lambda: self._steering.mode() is Mode.SHADOW,
             stopped=self._stopped,
             forget=self._forget,
             call=self._call,
@@ -298,19 +328,16 @@ class Vagus:
     def _judge(self, request: Request) -> Ruling:
         moment = Moment(
             now=self._clock.now(),
-            mode=self.settings.mode,
-            stopped=self._stop(),
+            mode=self._steering.mode(),
+            stopped=self._steering.stop(),
             senses=self._senses_report,
             ejected=self.outside.ejected(),
             topology=self._topology,
         )
         return judge(request, gather(request, self._law, moment, self._kept))
 
-    def _stop(self) -> Stop | None:
-        return stop_file(self.settings.policy.kill_switch)
-
     def _stopped(self) -> str | None:
-        stop = self._stop()
+        stop = self._steering.stop()
         return None if stop is None else str(stop)
 
     def _forget(self, subject: Subject, at: float) -> None:
@@ -323,11 +350,7 @@ class Vagus:
         return attempt.failure is not None or bool(misshapen(attempt, kind))
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            self._lead.require()  # at the last moment: what follows touches the world
-        except VagusError:
-            work.close()
-            raise
+        work = only_while_leading(self._lead, work)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(CALL_TIMEOUT)
 
 

@@ -1,85 +1,81 @@
-"""``/healthz``, ``/metrics`` and ``/status`` of the running process.
+"""Listens on loopback, inside of the one event loop.
 
-Read-only: nothing here changes state, so nothing here needs a token. Who watches Vagus scrapes
-``/metrics`` like any other target; ``vagus status`` reads ``/status``.
+uvicorn is a guest here: the process's signals belong to ``vagus run``, the loop to Vagus, and its
+end is Vagus's end. So the socket is ours (a port that is taken is one line, before anything else
+has begun), it handles no signals, and open feeds are told to end before it is: what then still
+hangs on has a second.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Protocol
 
-from aiohttp import web
+import uvicorn
+from fastapi import FastAPI
 
 from vagus.config import ApiSettings
 from vagus.errors import VagusError
-from vagus.snapshot import Snapshot
-from vagus.state.records import encode
+
+LAST_WORDS = 1  # s that a connection has to end after it was asked to
+BACKLOG = 128
 
 
-class Served(Protocol):
-    """What the server shows: the running whole."""
-
-    def snapshot(self) -> Snapshot: ...
-
-    def counters(self) -> Mapping[str, float]:
-        """Vagus's own counters by metric name, without prefix; ``_total`` marks what only grows."""
-        ...
+class _Guest(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 @asynccontextmanager
-async def serve(vagus: Served, settings: ApiSettings) -> AsyncIterator[None]:
-    """Listen until the context ends. Raises VagusError if the port is taken."""
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/healthz", lambda request: _health(vagus)),
-            web.get("/metrics", lambda request: _metrics(vagus)),
-            web.get("/status", lambda request: _status(vagus)),
-        ]
+async def serve(app: FastAPI, settings: ApiSettings) -> AsyncIterator[int]:
+    """Listen until the context ends; gives the port. Raises VagusError if it is taken."""
+    listening = _listen(settings)
+    port: int = listening.getsockname()[1]
+    server = _Guest(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,  # a header that a caller can write says nothing of who they are
+            server_header=False,
+            timeout_graceful_shutdown=LAST_WORDS,
+        )
     )
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        try:
-            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0).start()
-        except OSError as error:
-            raise VagusError(
-                f"port {settings.port} is in use" if error.errno == 98 else str(error),
-                where=f"{settings.host}:{settings.port}",
-                mend="set api.port to another one, or to 0 for any",
-            ) from error
-        yield
+        while not server.started:
+            if serving.done():
+                serving.result()
+            await asyncio.sleep(0.01)
+        yield port
     finally:
-        await runner.cleanup()
+        app.state.feeds.ending.set()
+        server.should_exit = True
+        await serving
+        listening.close()
 
 
-async def _health(vagus: Served) -> web.Response:
-    """200 while Vagus works; it says so too when it holds still because it distrusts its senses:
-    restarting it then would help nobody."""
-    snapshot = vagus.snapshot()
-    body = {"ok": True, "mode": snapshot.mode, "senses_trusted": snapshot.senses.trusted}
-    return web.json_response(body)
-
-
-async def _status(vagus: Served) -> web.Response:
-    return web.json_response(text=json.dumps(encode(vagus.snapshot())))
-
-
-async def _metrics(vagus: Served) -> web.Response:
-    snapshot = vagus.snapshot()
-    gauges = {
-        "senses_trusted": float(snapshot.senses.trusted),
-        "kill_switch": float(snapshot.stopped is not None),
-        "incidents_active": float(len(snapshot.incidents)),
-    }
-    lines = []
-    for name, value in {**gauges, **vagus.counters()}.items():
-        kind = "counter" if name.endswith("_total") else "gauge"
-        lines.append(f"# TYPE vagus_{name} {kind}\nvagus_{name} {value:g}\n")
-    for view in snapshot.replicas:
-        labels = f'component="{view.subject.component}",replica="{view.subject.replica}"'
-        lines.append(f"vagus_replica_share{{{labels}}} {view.share:g}\n")
-    return web.Response(text="".join(lines), content_type="text/plain", charset="utf-8")
+def _listen(settings: ApiSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, settings.port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError as error:
+        listening.close()
+        taken = error.errno == errno.EADDRINUSE
+        raise VagusError(
+            f"port {settings.port} is in use" if taken else str(error),
+            where=f"{settings.host}:{settings.port}",
+            mend="set api.port to another one, or to 0 for any",
+        ) from error
+    return listening

@@ -125,6 +125,13 @@ class Ledger:
         with self._database.read() as connection:
             return [_entry(row) for row in connection.execute(wanted)]
 
+    def of_event(self, event: str, since: float, until: float) -> Sequence[Entry]:
+        """Every entry of this event from ``since`` on and before ``until``, oldest first."""
+        within = (_rows.c.event == event, _rows.c.at >= since, _rows.c.at < until)
+        wanted = select(_rows).where(*within).order_by(_rows.c.seq)
+        with self._database.read() as connection:
+            return [_entry(row) for row in connection.execute(wanted)]
+
     def verify(self, *anchors: Head) -> Sequence[Break]:
         """Where the chain does not hold: nothing if it is as it was written.
 

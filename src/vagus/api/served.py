@@ -1,0 +1,41 @@
+"""What the API works with. ``app.py`` puts it together; a test puts together what it needs.
+
+The stores are those of the loop and of the workflows, not copies: a person who denies a proposal
+and the workflow that waits for it look at the same row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from vagus.clock import Clock
+from vagus.config import Settings
+from vagus.model import Proposal, ProposalState
+from vagus.ports import Controls, Incidents, Intents, Licences, Proposals
+from vagus.snapshot import Snapshot
+from vagus.state.ledger import Ledger
+from vagus.state.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Served:
+    clock: Clock
+    settings: Settings
+    ledger: Ledger
+    tokens: Tokens
+    incidents: Incidents
+    intents: Intents
+    proposals: Proposals | None  # None: this process asks nobody
+    licences: Licences
+    controls: Controls
+    transaction: Callable[[], AbstractContextManager[object]]
+    """Everything that is written inside of it, on one thread, is written together or not at all."""
+    remedies: frozenset[str]  # the actions that a licence can be for ...
+    faults: frozenset[str]  # ... and the faults
+    tally: Callable[[Proposal], ProposalState]  # what a proposal has become by its answers
+    wake: Callable[[str], None]  # the workflow that waits for this proposal
+    snapshot: Callable[[], Snapshot]
+    counters: Callable[[], Mapping[str, float]]
+    """Vagus's own counters by metric name, without prefix; ``_total`` marks what only grows."""

@@ -1,0 +1,202 @@
+"""The API over real stores, called without a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from vagus import config
+from vagus.api.application import build
+from vagus.api.served import Served
+from vagus.clock import ManualClock
+from vagus.errors import Conflict
+from vagus.model import (
+    Answer,
+    Ask,
+    Cause,
+    Incident,
+    Licence,
+    Proposal,
+    ProposalState,
+    Purpose,
+    Remedy,
+    Request,
+    Role,
+    SensesReport,
+    Sheet,
+    Subject,
+    Tier,
+)
+from vagus.policy import steering
+from vagus.snapshot import ReplicaView, Snapshot, Vitals
+from vagus.state.controls import Controls
+from vagus.state.db import Database
+from vagus.state.incidents import Incidents
+from vagus.state.intents import Intents
+from vagus.state.ledger import Ledger
+from vagus.state.licences import Licences
+from vagus.state.tokens import Tokens
+
+CHAT2 = Subject("chat", "chat-2")
+ROLES = ("viewer", "operator", "approver", "admin")
+
+
+@dataclass
+class FakeProposals:
+    """The port, in memory."""
+
+    kept: dict[str, Proposal] = field(default_factory=dict)
+
+    def open(self, proposal: Proposal) -> Proposal:
+        return self.kept.setdefault(proposal.id, proposal)
+
+    def get(self, proposal_id: str) -> Proposal | None:
+        return self.kept.get(proposal_id)
+
+    def answer(
+        self, proposal_id: str, answer: Answer, tally: Callable[[Proposal], ProposalState]
+    ) -> Proposal:
+        proposal = self.kept[proposal_id]
+        if proposal.state is not ProposalState.OPEN:
+            raise Conflict("it no longer waits", where=proposal_id)
+        changed = replace(proposal, answers=(*proposal.answers, answer))
+        changed = replace(changed, state=tally(changed))
+        self.kept[proposal_id] = changed
+        return changed
+
+    def close(self, proposal_id: str, state: ProposalState, note: str = "") -> Proposal:
+        self.kept[proposal_id] = replace(self.kept[proposal_id], state=state, note=note)
+        return self.kept[proposal_id]
+
+    def waiting(self) -> Sequence[Proposal]:
+        return [p for p in self.kept.values() if p.state is ProposalState.OPEN]
+
+    def recent(self, limit: int, *, before: float | None = None) -> Sequence[Proposal]:
+        older = [p for p in self.kept.values() if before is None or p.created_at < before]
+        return sorted(older, key=lambda p: -p.created_at)[:limit]
+
+    def of_rung(self, incident: str, epoch: int, rung: int) -> Sequence[Proposal]:
+        raise NotImplementedError
+
+
+def first_answer_decides(proposal: Proposal) -> ProposalState:
+    yes = proposal.answers[-1].yes
+    return ProposalState.APPROVED if yes else ProposalState.DENIED
+
+
+@dataclass
+class Office:
+    """What a test looks at, and the application itself."""
+
+    served: Served
+    app: FastAPI
+    clock: ManualClock
+    proposals: FakeProposals
+    woken: list[str]
+    secrets: dict[str, str]  # role -> secret of the person of the same name
+
+    def incident(self, subject: Subject = CHAT2) -> Incident:
+        cause = Cause("replica-hung", subject, 0.9, "work stands still")
+        return self.served.incidents.open(subject, cause, [])
+
+    def proposal(self, incident: str = "inc-1", rung: int = 1, **changes: object) -> Proposal:
+        now = self.clock.now()
+        request = Request(
+            purpose=Purpose.TREAT,
+            incident=incident,
+            epoch=1,
+            rung=rung,
+            attempt=1,
+            remedy=Remedy("restart", CHAT2),
+            cause=Cause("replica-hung", CHAT2, 0.9, "work stands still"),
+            tier=Tier.R3,
+            proposer=str(changes.pop("proposer", "vagus")),
+        )
+        sheet = Sheet(
+            what="restart chat/chat-2",
+            why=("4 requests make no progress for 12 s",),
+            cause="replica-hung",
+            confidence=0.9,
+            blast_radius="1 of 3 replicas",
+            checks="three good probes",
+            undo="a restart has no undo",
+            unanswered="nothing is done",
+            record="restart healed 3 of 3 times",
+        )
+        proposal = Proposal(request, (Ask(),), "hash", sheet, now, now + 900.0)
+        return self.proposals.open(replace(proposal, **changes))  # type: ignore[arg-type]
+
+    def licence(self) -> Licence:
+        now = self.clock.now()
+        return self.served.licences.issue(
+            Licence("lic-1", "restart", "chat", "test", issued_at=now, expires_at=now + 60.0)
+        )
+
+    def told(self, event: str = "called") -> list[dict[str, object]]:
+        """The facts of what the ledger holds of these events."""
+        return [dict(e.facts) for e in self.served.ledger.entries() if e.event == event]
+
+    def headers(self, who: str | None) -> dict[str, str]:
+        return {} if who is None else {"Authorization": f"Bearer {self.secrets[who]}"}
+
+    def client(self, who: str | None = None) -> httpx.AsyncClient:
+        """Calls as the person of this role; without one, as nobody."""
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url="http://127.0.0.1:9190",
+            headers=self.headers(who),
+        )
+
+
+def settings_for(folder: Path, **api: object) -> config.Settings:
+    return config.Settings.model_validate(
+        {
+            "stack": {"chat": {"kind": "model-server"}},
+            "mode": "suggest",
+            "state": f"sqlite:///{folder / 'vagus.db'}",
+            "policy": {
+                "kill_switch": str(folder / "vagus.stop"),
+                "environment": "test",
+                "approvers": {"dba": ["ann"], "sre": ["approver", "admin"]},
+            },
+            "api": {"rate": "100000 per second", "port": 0, **api},
+        }
+    )
+
+
+def furnish(database: Database, clock: ManualClock, settings: config.Settings) -> Office:
+    proposals, woken, controls = FakeProposals(), list[str](), Controls(database)
+    tokens = Tokens(database)
+
+    def mode() -> config.Mode:
+        return steering.in_force(settings.mode, controls.mode())
+
+    def snapshot() -> Snapshot:
+        view = ReplicaView(CHAT2, "ok", 1.0, (), Vitals())
+        trusted = SensesReport(trusted=True)
+        return Snapshot(clock.now(), mode().value, None, trusted, (view,), ())
+
+    served = Served(
+        clock=clock,
+        settings=settings,
+        ledger=Ledger(database),
+        tokens=tokens,
+        incidents=Incidents(database),
+        intents=Intents(database),
+        proposals=proposals,
+        licences=Licences(database),
+        controls=controls,
+        transaction=database.write,
+        remedies=frozenset({"restart", "eject"}),
+        faults=frozenset({"replica-hung"}),
+        tally=first_answer_decides,
+        wake=woken.append,
+        snapshot=snapshot,
+        counters=lambda: {"ticks_total": 3.0},
+    )
+    secrets = {role: tokens.create(role, Role[role.upper()], "test").secret for role in ROLES}
+    return Office(served, build(served), clock, proposals, woken, secrets)
