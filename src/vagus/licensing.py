@@ -23,10 +23,12 @@ from vagus.ports import Ledger, Licences
 FROM_FILE = "grant-"  # how the id of a licence starts that stands in the file of grants
 
 
-def issue(licence: Licence, licences: Licences, ledger: Ledger) -> Licence:
-    """Issue it and say so; doing it again changes nothing and says nothing new."""
+def issue(licence: Licence, licences: Licences, ledger: Ledger, *, by: str = "") -> Licence:
+    """Issue it and say so; doing it again changes nothing and says nothing new. ``by``: who did it,
+    where that isn't who vouches for it."""
     issued = licences.issue(licence)
-    ledger.append(f"licence:{issued.id}", "issue", "licence.issued", of_licence(issued))
+    facts = of_licence(issued) | {"by": by or issued.issued_by}
+    ledger.append(f"licence:{issued.id}", "issue", "licence.issued", facts)
     return issued
 
 

@@ -55,7 +55,10 @@ def narrate(event: str, facts: Mapping[str, object]) -> Line:
         case "planned":
             ladder = facts.get("ladder")
             steps = ", then ".join(map(str, ladder)) if isinstance(ladder, list) else ""
-            return Line("plan", f"plan: {steps or 'nothing can be done here'}")
+            reasons = facts.get("reasons")
+            learned = "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
+            plan = f"plan: {steps or 'nothing can be done here'}"
+            return Line("plan", f"{plan} ({learned})" if learned else plan)
         case "decided":
             return _decided(facts)
         case "applied":
@@ -74,7 +77,40 @@ def narrate(event: str, facts: Mapping[str, object]) -> Line:
         case "shadowed":
             return Line("ask", f"{fact('subject')}: {fact('note')}")
         case _:
-            return Line("info", " ".join([event, fact("subject"), fact("note")]).strip())
+            untaught = " ".join([event, fact("subject"), fact("note")]).strip()
+            return _of_people(event, facts) or Line("info", untaught)
+
+
+def _of_people(event: str, facts: Mapping[str, object]) -> Line | None:
+    """What people are asked, say and are told, and what was learned of a remedy."""
+
+    def fact(key: str) -> str:
+        value = facts.get(key)
+        return "" if value is None else str(value)
+
+    match event:
+        case "learned":
+            return Line("info", fact("record"))
+        case "licence.issued":
+            kind = "by hand" if facts.get("manual") else "earned"
+            fault = fact("fault") or "any fault"
+            return Line("good", f"licence ({kind}, {fact('issued_by')}): {fact('action')} on "
+                                f"{fact('component')} may act alone for {fault}: "
+                                f"{fact('reason')}")  # fmt: skip
+        case "licence.revoked":
+            return Line("bad", f"{fact('action')} on {fact('component')} lost its licence: "
+                               f"{fact('because')}")  # fmt: skip
+        case "notify.failed":
+            return Line("bad", f"{fact('target')} could not be told ({fact('tries')} tries, "
+                               f"{fact('why')}): {fact('title')}")  # fmt: skip
+        case "stopped":
+            return Line("ask", f"kill switch set by {fact('by')}: {fact('reason')}")
+        case "resumed":
+            return Line("info", f"kill switch lifted by {fact('by')}")
+        case "mode":
+            return Line("info", f"mode {fact('mode') or 'as configured'}, said {fact('by')}: "
+                                f"{fact('reason')}")  # fmt: skip
+    return None
 
 
 def _decided(facts: Mapping[str, object]) -> Line:

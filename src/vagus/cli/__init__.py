@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 import typer
 
 from vagus import __version__
-from vagus.cli import lab, ledger, policy, token
+from vagus.cli import lab, ledger, licence, notify, policy, token
 from vagus.errors import VagusError
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 app.add_typer(lab.app, name="lab")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(licence.app, name="licence")
+app.add_typer(notify.app, name="notify")
 app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 
@@ -100,6 +102,20 @@ def incidents(
         print_incidents(config, limit=limit, as_json=as_json)
     else:
         print_incident(config, incident, as_json=as_json)
+
+
+@app.command()
+def report(
+    since: Annotated[str, typer.Option(help="How far back: 12h, 7d, 30d.")] = "7d",
+    config: Config = Path("vagus.yaml"),
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What was done, or in shadow would have been: when, why, what it touched, what became of each
+    incident by itself, and what the next mode would change. Works while Vagus is down, too."""
+    from vagus.cli.review_report import print_review
+
+    print_review(config, since=since, as_markdown=markdown, as_json=as_json)
 
 
 @app.command("check-config")

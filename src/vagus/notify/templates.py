@@ -65,7 +65,7 @@ def proposed(proposal: Proposal) -> Message:
         f"vagus approve {proposal.id}",
         f'vagus deny {proposal.id} --reason "..."',
     ]
-    title = f"Vagus asks: {remedy.action} {remedy.target} ({proposal.request.tier.name})?"
+    title = f"Vagus asks: {remedy.action} {remedy.target}?"
     return _message(Occasion.PROPOSED, title, rows)
 
 

@@ -116,7 +116,7 @@ async def test_a_proposal_arrives_at_a_webhook_and_in_a_mailbox(stage: Stage) ->
             await until(lambda: bool(hook.arrived and mail.arrived))
             await until(lambda: stage.outbox.waiting() == 0)
     for title, text in hook.arrived + mail.arrived:
-        assert title == "Vagus asks: replace chat/chat-2 (R3)?"
+        assert title == "Vagus asks: replace chat/chat-2?"
         for needed in (
             "8 of 8 requests hang",
             "92% sure",
