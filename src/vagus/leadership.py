@@ -27,9 +27,9 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -43,6 +43,8 @@ from vagus.state.db import Database, is_shared, open_database
 from vagus.state.leader import Leader, Term
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 TTL = 3.0  # s that a term holds without being renewed
 RENEW_EVERY = 1.0  # s
@@ -128,6 +130,18 @@ class FileClaim:
 
 
 Lead = Leadership | FileClaim
+
+
+async def only_while_leading(lead: Lead, work: Coroutine[Any, Any, T]) -> T:
+    """``work``, which touches the world, unless the lead is in doubt when its turn comes. Asked
+    here, on the event loop, because between a thread that asks and the loop that does it a process
+    may be stopped for any time."""
+    try:
+        lead.require()
+    except StateUnavailable:
+        work.close()
+        raise
+    return await work
 
 
 @asynccontextmanager

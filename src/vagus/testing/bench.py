@@ -17,10 +17,9 @@ from dbos import DBOS
 from vagus import config, durable
 from vagus.clock import SystemClock
 from vagus.diagnosis.faults import FAULTS
-from vagus.errors import StateUnavailable
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
-from vagus.leadership import FileClaim, Lead
+from vagus.leadership import FileClaim, Lead, only_while_leading
 from vagus.learning import Learning
 from vagus.model import (
     Cause,
@@ -158,11 +157,7 @@ class Bench:
                 self.close_findings(incident)
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        try:
-            self.lead.require()
-        except StateUnavailable:
-            work.close()
-            raise
+        work = only_while_leading(self.lead, work)
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(5)
 
     def close(self) -> None:
