@@ -33,7 +33,7 @@ from vagus.leadership import Lead, leading, only_while_leading
 from vagus.learning import Learning
 from vagus.licensing import follow_file
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Proposal, Request, Ruling, SensesReport, Subject
+from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Subject
 from vagus.notify.compose import Composer
 from vagus.notify.deliver import Notifier, Recipient, recipients_of
 from vagus.planning.plan import Playbooks
@@ -42,6 +42,7 @@ from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
 from vagus.policy.rules import NO_RULES, Rules, load_rules
 from vagus.policy.steering import Steering
+from vagus.policy.stop import StopWatch
 from vagus.policy.tiers import floor_of
 from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
@@ -58,6 +59,7 @@ from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
 from vagus.state.outbox import Outbox
 from vagus.state.overrides import Overrides
+from vagus.state.proposals import Proposals
 from vagus.state.rollouts import Rollouts
 from vagus.state.tokens import Tokens
 from vagus.state.trials import Trials
@@ -98,8 +100,10 @@ class Vagus:
         self._rollouts = Rollouts(database)
         self._intents = Intents(database)
         self._overrides = Overrides(database)
+        self._proposals = Proposals(database)
         self._controls = Controls(database)
         self._steering = Steering(settings, self._controls)
+        self._stop_watch = StopWatch(settings.policy.kill_switch, self.ledger)
         self.licences = Licences(database)
         self.trials = Trials(database)
         self._law = Law(settings.policy, _rules(settings), settings.healing.warm_up)
@@ -107,10 +111,11 @@ class Vagus:
             self._incidents,
             self._intents,
             self._overrides,
+            proposals=self._proposals,
             trials=self.trials,
             licences=self.licences,
         )
-        compose = Composer(settings.notify, self._incidents, self._intents, self._proposal)
+        compose = Composer(settings.notify, self._incidents, self._intents, self._proposals.get)
         self.notifier = Notifier(recipients, compose, Outbox(database), self.ledger, clock)
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
@@ -237,7 +242,7 @@ class Vagus:
             tokens=Tokens(database),
             incidents=self._incidents,
             intents=self._intents,
-            proposals=self._kept.proposals,
+            proposals=self._proposals,
             licences=self.licences,
             controls=self._controls,
             transaction=database.write,
@@ -253,10 +258,6 @@ class Vagus:
         """Licences that people wrote down beside the configuration."""
         follow_file(grants_of(self.settings, self._clock.now()), self.licences, self.ledger)
 
-    def _proposal(self, proposal_id: str) -> Proposal | None:
-        known = self._kept.proposals
-        return None if known is None else known.get(proposal_id)
-
     def _tell_start(self) -> None:
         replicas = [str(subject) for subject in self._topology.replicas()]
         facts = {"version": __version__, "mode": self._steering.mode().value, "replicas": replicas}
@@ -268,6 +269,7 @@ class Vagus:
         self.history.tick(self.store.tick(now))
         if self.anchor.due():
             self._loop.run_in_executor(None, self.anchor.write)
+        self._stop_watch.look(now)
         self._senses_report = self.senses.report(now)
         overrides = self._overrides.all()
         self._topology = present(self._declared, overrides, now)

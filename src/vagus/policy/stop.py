@@ -12,7 +12,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
+
+from vagus.errors import StateError
 from vagus.model import Stop
+from vagus.ports import Ledger
+
+log = structlog.get_logger()
 
 LONGEST_OWNER = 60  # characters before the colon; what is longer is a sentence with a colon in it
 LONGEST_REASON = 200
@@ -31,3 +37,28 @@ def stop_file(path: Path) -> Stop | None:
     if not colon or len(owner) > LONGEST_OWNER:
         owner, reason = "", line
     return Stop(owner.strip(), reason.strip()[:LONGEST_REASON] or f"{path} gives no reason")
+
+
+class StopWatch:
+    """Tells the ledger when the file comes, changes and goes, as it is told of the switch in the
+    state: who is asked why everything stood still last night has only the ledger to look at."""
+
+    def __init__(self, path: Path, ledger: Ledger) -> None:
+        self._path = path
+        self._ledger = ledger
+        self._told: Stop | None = None
+
+    def look(self, now: float) -> None:
+        stop = stop_file(self._path)
+        if stop == self._told:
+            return
+        event, facts = "resumed", {"by": f"whoever removed {self._path.name}"}
+        if stop is not None:
+            owner = stop.owner or f"whoever wrote {self._path.name}"
+            event, facts = "stopped", {"by": owner, "reason": stop.reason}
+        try:
+            self._ledger.append("controls", f"kill_switch:file:{now:.6f}", event, facts)
+        except StateError as error:  # said at the next look, if it is still so
+            log.warning("stop.not_told", error=str(error))
+            return
+        self._told = stop

@@ -85,10 +85,15 @@ def test_a_stop_reaches_the_pager_and_grants_are_in_the_ledger(tmp_path: Path) -
         try:
             Controls(database).set_stop(Stop("ada", "release freeze"))
             until(lambda: bool(inbox.arrived))
+            (tmp_path / "vagus.stop").write_text("Jo: not before Monday")
+            until(lambda: len(inbox.arrived) == 2)
             issued = [e for e in Ledger(database).entries() if e.event == "licence.issued"]
         finally:
             database.close()
-    assert inbox.titles == ["Vagus stands still: release freeze"]
+    assert inbox.titles == [
+        "Vagus stands still: release freeze",
+        "Vagus stands still: not before Monday",
+    ]
     assert [(e.facts["issued_by"], e.facts["manual"]) for e in issued] == [("ada", True)]
 
 
