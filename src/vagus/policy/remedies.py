@@ -16,14 +16,19 @@ GIVES_BACK = frozenset({"weight", "restore"})
 """Those of them that can return traffic."""
 
 
+def is_undo(request: Request) -> bool:
+    """Whether it takes back a move of traffic. To undo a move is to move traffic again; what ends a
+    process or changes data is no undo, whatever it is called."""
+    return request.purpose is Purpose.UNDO and request.remedy.action in MOVES_TRAFFIC
+
+
 def is_recovery(request: Request) -> bool:
-    """Whether it gives traffic back or takes back what Vagus did: the way out, which stays open
+    """Whether it gives traffic back, or takes back what Vagus did: the way out, which stays open
     when nothing new may be begun."""
-    if request.purpose is Purpose.UNDO:
-        return True
-    return request.purpose is Purpose.RETURN and request.remedy.action in GIVES_BACK
+    returns = request.purpose is Purpose.RETURN and request.remedy.action in GIVES_BACK
+    return returns or is_undo(request)
 
 
 def is_treatment(request: Request) -> bool:
     """Whether it touches a process, whatever it is asked for as."""
-    return request.purpose is not Purpose.UNDO and request.remedy.action not in MOVES_TRAFFIC
+    return request.remedy.action not in MOVES_TRAFFIC

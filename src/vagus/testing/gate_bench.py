@@ -15,6 +15,7 @@ from pathlib import Path
 from vagus.clock import ManualClock
 from vagus.config import Kind, Mode, PolicySettings
 from vagus.model import (
+    Answer,
     Aspect,
     Cause,
     Check,
@@ -22,18 +23,22 @@ from vagus.model import (
     Incident,
     Intent,
     IntentState,
+    Licence,
     Override,
+    Proposal,
     Purpose,
     Remedy,
     Request,
     Ruling,
     Sense,
     SensesReport,
+    Sheet,
     Stop,
     Subject,
     Symptom,
     Tier,
 )
+from vagus.policy.approvals import tally
 from vagus.policy.facts import Facts, Kept, Law, Moment, gather
 from vagus.policy.gate import GUARDS, Guard, judge
 from vagus.policy.rules import NO_RULES
@@ -42,8 +47,10 @@ from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
 from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
+from vagus.state.proposals import Proposals
 from vagus.state.trials import Trials
 from vagus.testing.cases import CHAT
+from vagus.testing.guard_cases import Held
 from vagus.topology import ComponentNode, Topology
 
 EMBED = Subject("embed", "embed-1")
@@ -60,6 +67,7 @@ class GateBench:
         self.overrides = Overrides(self.database)
         self.trials = Trials(self.database)
         self.licences = Licences(self.database)
+        self.proposals = Proposals(self.database)
         self.mode = Mode.AUTO
         self.policy = PolicySettings()
         self.rules = NO_RULES
@@ -99,6 +107,7 @@ class GateBench:
             self.incidents,
             self.intents,
             self.overrides,
+            proposals=self.proposals,
             trials=self.trials,
             licences=self.licences,
         )
@@ -122,6 +131,45 @@ class GateBench:
         assert intent.state is IntentState.WRITTEN, intent.ruling.reason
         self.intents.begin(intent.token)
         return self.intents.finish(intent.token, state)
+
+    def propose(self, request: Request) -> Proposal:
+        """What people are asked about ``request``, as the world stands."""
+        ruling, now = self.judge(request), self.clock.now()
+        lasts = self.policy.approval_timeout
+        sheet = Sheet(request.remedy.action, (), "", 0.9, "", "", "", "", "")
+        proposal = Proposal(request, ruling.asks, ruling.binding, sheet, now, now + lasts)
+        return self.proposals.open(proposal)
+
+    def approve(self, request: Request, *people: str) -> Proposal:
+        """They are asked, and say yes."""
+        members = {name: frozenset(group) for name, group in self.policy.approvers.items()}
+        proposal = self.propose(request)
+        for person in people:
+            answer = Answer(person, True, self.clock.now())
+            proposal = self.proposals.answer(
+                proposal.id, answer, lambda asked: tally(asked, members)
+            )
+        return proposal
+
+    def grant(self, action: str, component: str = "chat", *, days: int = 30) -> Licence:
+        """A licence by hand."""
+        now = self.clock.now()
+        return self.licences.issue(
+            Licence(
+                f"{action}-{component}",
+                action,
+                component,
+                self.policy.environment,
+                issued_at=now,
+                expires_at=now + days * 86_400.0,
+                issued_by="ada",
+                reason="rehearsed",
+            )
+        )
+
+    def case(self, guard: str, request: Request, name: str) -> Held:
+        """``request`` at this moment, as a case for the mutation run."""
+        return Held(guard, request, self.facts(request), name)
 
     def hold(self, subject: Subject, value: str, expires_in: float | None = None) -> None:
         """Traffic held back: a health, or a share."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vagus.config import Mode
-from vagus.model import Decision, GuardRuling, Purpose, Request, Stop
+from vagus.model import Decision, GuardRuling, Purpose, Request, SensesReport, Stop
 from vagus.policy import gate
 from vagus.policy.facts import Facts
 from vagus.policy.gate import GUARDS, judge
@@ -79,11 +79,21 @@ def test_recoveries_pass_where_treatments_may_not(request_: Request, facts: Fact
     assert judge(a_request(), held).decision is not Decision.ALLOW
 
 
-@pytest.mark.parametrize("action", ["restart", "replace", "eject", "drain", "format-disk"])
-def test_nothing_becomes_a_recovery_by_being_called_one(action: str) -> None:
-    facts = some_facts(stopped=Stop("ada", "no"))
-    asked = a_request(action, purpose=Purpose.RETURN)
-    assert judge(asked, facts).decision is Decision.DENY
+@pytest.mark.parametrize(
+    ("purpose", "action"),
+    [
+        *((Purpose.RETURN, a) for a in ("restart", "replace", "eject", "drain", "format-disk")),
+        *((Purpose.UNDO, a) for a in ("restart", "replace", "rollback", "format-disk")),
+    ],
+)
+def test_nothing_becomes_a_recovery_by_being_called_one(purpose: Purpose, action: str) -> None:
+    asked = a_request(action, purpose=purpose)
+    for facts in (
+        some_facts(stopped=Stop("ada", "no")),
+        some_facts(senses=SensesReport(False, "all silent", 3, 3)),
+        some_facts(epoch=None),
+    ):
+        assert judge(asked, facts).decision is Decision.DENY
 
 
 def test_off_is_off() -> None:

@@ -166,7 +166,8 @@ def a_licence(bound: float = 0.9, *, by: str = "vagus") -> Licence:
         ("somebody vouches for it", REPLACE, (a_licence(0.0, by="ada"),), ALLOW),
         ("R3 is people's", a_request("rollback"), (), ALLOW),
         ("a move of traffic", EJECT, (), ALLOW),
-        ("a recovery", a_request("replace", purpose=Purpose.UNDO), (), ALLOW),
+        ("a recovery", UNDO, (), ALLOW),
+        ("no recovery", a_request("replace", purpose=Purpose.UNDO), (), ASK),
     ],
 )
 def test_licence(

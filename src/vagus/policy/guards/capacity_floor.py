@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vagus.model import GuardRuling, Purpose, Request, Subject
+from vagus.model import GuardRuling, Request, Subject
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
+from vagus.policy.remedies import is_undo
 
 RETRY_S = 5.0  # capacity may return
 _ROUNDING = 1e-9
@@ -51,7 +52,7 @@ def capacity_floor(request: Request, facts: Facts) -> GuardRuling:
 
 def _share_after(request: Request, before: float) -> float:
     """What its target carries once ``request`` is carried out."""
-    if request.purpose is Purpose.UNDO:
+    if is_undo(request):
         return before
     match request.remedy.action:
         case "weight":

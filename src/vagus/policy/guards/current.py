@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vagus.model import GuardRuling, Purpose, Request
+from vagus.model import GuardRuling, Request
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
+from vagus.policy.remedies import is_undo
 
 
 def current(request: Request, facts: Facts) -> GuardRuling:
@@ -26,6 +27,6 @@ def current(request: Request, facts: Facts) -> GuardRuling:
     if facts.epoch is not None:
         reason = f"epoch {request.epoch} was superseded by {facts.epoch}"
         return deny("current", reason, **numbers)
-    if request.purpose is Purpose.UNDO:
+    if is_undo(request):
         return allow("current", "the incident is over, but an undo may pass", **numbers)
     return deny("current", f"{request.incident} is over, or never was", **numbers)

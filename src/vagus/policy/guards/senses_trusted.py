@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vagus.model import GuardRuling, Purpose, Request
+from vagus.model import GuardRuling, Request
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
+from vagus.policy.remedies import is_undo
 
 RETRY_S = 5.0  # senses come back by themselves, if they do
 
@@ -24,7 +25,7 @@ def senses_trusted(request: Request, facts: Facts) -> GuardRuling:
     numbers = {"silent": float(senses.silent), "watched": float(senses.watched)}
     if senses.trusted:
         return allow("senses_trusted", "they agree and are heard", **numbers)
-    if request.purpose is Purpose.UNDO:
+    if is_undo(request):
         return allow(
             "senses_trusted", f"not now ({senses.reason}), but an undo may pass", **numbers
         )

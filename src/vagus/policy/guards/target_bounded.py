@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vagus.model import GuardRuling, Purpose, Request
+from vagus.model import GuardRuling, Request
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
+from vagus.policy.remedies import is_undo
 
 
 def target_bounded(request: Request, facts: Facts) -> GuardRuling:
@@ -23,7 +24,7 @@ def target_bounded(request: Request, facts: Facts) -> GuardRuling:
     if not target.replica:
         reason = f"it names no replica of {target.component}, and that must never mean all of them"
         return deny("target_bounded", reason, replicas=len(facts.replicas))
-    if target not in facts.replicas and request.purpose is not Purpose.UNDO:
+    if target not in facts.replicas and not is_undo(request):
         known = ", ".join(sorted(replica.replica for replica in facts.replicas)) or "none"
         return deny("target_bounded", f"{target} is not known (there are: {known})")
     if remedy.action == "weight" and not 0 < remedy.share <= 1:
