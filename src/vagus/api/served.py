@@ -27,7 +27,7 @@ class Served:
     tokens: Tokens
     incidents: Incidents
     intents: Intents
-    proposals: Proposals | None  # None: this process asks nobody
+    proposals: Proposals
     licences: Licences
     controls: Controls
     transaction: Callable[[], AbstractContextManager[object]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -13,15 +12,12 @@ from vagus import config
 from vagus.api.application import build
 from vagus.api.served import Served
 from vagus.clock import ManualClock
-from vagus.errors import Conflict
 from vagus.model import (
-    Answer,
     Ask,
     Cause,
     Incident,
     Licence,
     Proposal,
-    ProposalState,
     Purpose,
     Remedy,
     Request,
@@ -32,6 +28,7 @@ from vagus.model import (
     Tier,
 )
 from vagus.policy import steering
+from vagus.policy.approvals import tally
 from vagus.snapshot import ReplicaView, Snapshot, Vitals
 from vagus.state.controls import Controls
 from vagus.state.db import Database
@@ -39,53 +36,11 @@ from vagus.state.incidents import Incidents
 from vagus.state.intents import Intents
 from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
+from vagus.state.proposals import Proposals
 from vagus.state.tokens import Tokens
 
 CHAT2 = Subject("chat", "chat-2")
 ROLES = ("viewer", "operator", "approver", "admin")
-
-
-@dataclass
-class FakeProposals:
-    """The port, in memory."""
-
-    kept: dict[str, Proposal] = field(default_factory=dict)
-
-    def open(self, proposal: Proposal) -> Proposal:
-        return self.kept.setdefault(proposal.id, proposal)
-
-    def get(self, proposal_id: str) -> Proposal | None:
-        return self.kept.get(proposal_id)
-
-    def answer(
-        self, proposal_id: str, answer: Answer, tally: Callable[[Proposal], ProposalState]
-    ) -> Proposal:
-        proposal = self.kept[proposal_id]
-        if proposal.state is not ProposalState.OPEN:
-            raise Conflict("it no longer waits", where=proposal_id)
-        changed = replace(proposal, answers=(*proposal.answers, answer))
-        changed = replace(changed, state=tally(changed))
-        self.kept[proposal_id] = changed
-        return changed
-
-    def close(self, proposal_id: str, state: ProposalState, note: str = "") -> Proposal:
-        self.kept[proposal_id] = replace(self.kept[proposal_id], state=state, note=note)
-        return self.kept[proposal_id]
-
-    def waiting(self) -> Sequence[Proposal]:
-        return [p for p in self.kept.values() if p.state is ProposalState.OPEN]
-
-    def recent(self, limit: int, *, before: float | None = None) -> Sequence[Proposal]:
-        older = [p for p in self.kept.values() if before is None or p.created_at < before]
-        return sorted(older, key=lambda p: -p.created_at)[:limit]
-
-    def of_rung(self, incident: str, epoch: int, rung: int) -> Sequence[Proposal]:
-        raise NotImplementedError
-
-
-def first_answer_decides(proposal: Proposal) -> ProposalState:
-    yes = proposal.answers[-1].yes
-    return ProposalState.APPROVED if yes else ProposalState.DENIED
 
 
 @dataclass
@@ -95,7 +50,6 @@ class Office:
     served: Served
     app: FastAPI
     clock: ManualClock
-    proposals: FakeProposals
     woken: list[str]
     secrets: dict[str, str]  # role -> secret of the person of the same name
 
@@ -128,7 +82,13 @@ class Office:
             record="restart healed 3 of 3 times",
         )
         proposal = Proposal(request, (Ask(),), "hash", sheet, now, now + 900.0)
-        return self.proposals.open(replace(proposal, **changes))  # type: ignore[arg-type]
+        return self.served.proposals.open(replace(proposal, **changes))  # type: ignore[arg-type]
+
+    def kept(self, proposal_id: str) -> Proposal:
+        """The proposal as it stands in the state."""
+        found = self.served.proposals.get(proposal_id)
+        assert found is not None
+        return found
 
     def licence(self) -> Licence:
         now = self.clock.now()
@@ -169,7 +129,8 @@ def settings_for(folder: Path, **api: object) -> config.Settings:
 
 
 def furnish(database: Database, clock: ManualClock, settings: config.Settings) -> Office:
-    proposals, woken, controls = FakeProposals(), list[str](), Controls(database)
+    members = {name: frozenset(who) for name, who in settings.policy.approvers.items()}
+    woken, controls = list[str](), Controls(database)
     tokens = Tokens(database)
 
     def mode() -> config.Mode:
@@ -187,16 +148,17 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         tokens=tokens,
         incidents=Incidents(database),
         intents=Intents(database),
-        proposals=proposals,
+        proposals=Proposals(database),
         licences=Licences(database),
         controls=controls,
         transaction=database.write,
         remedies=frozenset({"restart", "eject"}),
         faults=frozenset({"replica-hung"}),
-        tally=first_answer_decides,
+        tally=lambda proposal: tally(proposal, members),
         wake=woken.append,
         snapshot=snapshot,
         counters=lambda: {"ticks_total": 3.0},
     )
-    secrets = {role: tokens.create(role, Role[role.upper()], "test").secret for role in ROLES}
-    return Office(served, build(served), clock, proposals, woken, secrets)
+    with database.write():
+        secrets = {role: tokens.create(role, Role[role.upper()], "test").secret for role in ROLES}
+    return Office(served, build(served), clock, woken, secrets)

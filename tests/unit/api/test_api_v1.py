@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from vagus.clock import ManualClock
-from vagus.model import Answer, Ask, Finding, ProposalState, Sense, Subject, Symptom
+from vagus.model import Answer, Ask, Finding, ProposalState, Role, Sense, Subject, Symptom
 from vagus.testing.office import CHAT2, Office
 
 NAN = float("nan")
@@ -97,7 +97,7 @@ async def test_an_answer_is_taken_told_and_wakes_the_workflow(
     answer = await answers(approver, proposal.id, yes=yes, reason="seen it")
     assert answer.status_code == 200
     assert answer.json()["state"] == state
-    kept = office.proposals.kept[proposal.id]
+    kept = office.kept(proposal.id)
     assert kept.answers == (Answer("approver", yes, office.clock.now(), "seen it"),)
     assert office.woken == [proposal.id]
     told = office.told()[0]
@@ -108,7 +108,7 @@ async def test_the_same_answer_twice_is_one(office: Office, approver: httpx.Asyn
     proposal = office.proposal()
     first = await answers(approver, proposal.id, yes=True)
     assert (await answers(approver, proposal.id, yes=True)).json() == first.json()
-    assert len(office.proposals.kept[proposal.id].answers) == 1
+    assert len(office.kept(proposal.id).answers) == 1
 
 
 async def refused(office: Office, answer: httpx.Response, why: str, proposal_id: str) -> None:
@@ -127,14 +127,30 @@ async def test_whoever_proposes_does_not_decide(
     proposal = office.proposal(proposer="approver")
     answer = await answers(approver, proposal.id, yes=True)
     await refused(office, answer, "proposes", proposal.id)
-    assert office.proposals.kept[proposal.id] == proposal
+    assert office.kept(proposal.id) == proposal
 
 
 async def test_an_opinion_stands(office: Office, approver: httpx.AsyncClient) -> None:
-    earlier = Answer("approver", False, 1.0)
-    proposal = office.proposal(answers=(earlier,))
-    answer = await answers(approver, proposal.id, yes=True)
-    await refused(office, answer, "otherwise", proposal.id)
+    proposal = office.proposal(asks=(Ask(2),))
+    assert (await answers(approver, proposal.id, yes=True)).json()["state"] == "open"
+    office.woken.clear()
+    answer = await answers(approver, proposal.id, yes=False)
+    await refused(office, answer, "said yes before", proposal.id)
+
+
+async def test_two_tokens_of_one_person_are_one_voice(
+    office: Office, approver: httpx.AsyncClient, nobody: httpx.AsyncClient
+) -> None:
+    proposal = office.proposal(asks=(Ask(2),))
+    second = office.served.tokens.create("approver", Role.ADMIN, "test").secret
+    path = f"/v1/proposals/{proposal.id}/answers"
+    headers = {"Authorization": f"Bearer {second}"}
+    await answers(approver, proposal.id, yes=True)
+    again = await nobody.post(path, json={"yes": True}, headers=headers)
+    assert again.json()["state"] == "open"
+    assert len(office.kept(proposal.id).answers) == 1
+    other = await nobody.post(path, json={"yes": True}, headers=office.headers("admin"))
+    assert other.json()["state"] == "approved"
 
 
 async def test_who_was_not_asked_has_no_answer(office: Office, approver: httpx.AsyncClient) -> None:
@@ -151,26 +167,52 @@ async def test_after_its_time_no_answer_counts(
     proposal = office.proposal()
     clock.advance(900.0)
     answer = await answers(approver, proposal.id, yes=True)
-    await refused(office, answer, "expired", proposal.id)
-    assert office.proposals.kept[proposal.id] == proposal
+    await refused(office, answer, "time is over", proposal.id)
+    assert office.kept(proposal.id) == proposal
 
 
-@pytest.mark.parametrize(
-    ("state", "why"),
-    [
-        (ProposalState.VOID, "void"),
-        (ProposalState.EXPIRED, "expired"),
-        (ProposalState.DENIED, "denied"),
-        (ProposalState.APPROVED, "approved"),
-    ],
-)
+@pytest.mark.parametrize("state", [ProposalState.VOID, ProposalState.EXPIRED])
 async def test_what_does_not_wait_takes_no_answer(
-    office: Office, approver: httpx.AsyncClient, state: ProposalState, why: str
+    office: Office, approver: httpx.AsyncClient, state: ProposalState
 ) -> None:
-    proposal = office.proposal(state=state, note="the replica is gone")
+    proposal = office.proposal()
+    office.served.proposals.close(proposal.id, state, "the replica is gone")
     answer = await answers(approver, proposal.id, yes=True)
-    await refused(office, answer, why, proposal.id)
+    await refused(office, answer, state.value, proposal.id)
     assert "the replica is gone" in answer.json()["detail"]
+
+
+async def test_what_was_decided_stays_so(
+    office: Office, approver: httpx.AsyncClient, nobody: httpx.AsyncClient
+) -> None:
+    proposal = office.proposal()
+    await answers(approver, proposal.id, yes=False)
+    office.woken.clear()
+    late = await nobody.post(
+        f"/v1/proposals/{proposal.id}/answers",
+        json={"yes": True},
+        headers=office.headers("admin"),
+    )
+    await refused(office, late, "denied", proposal.id)
+
+
+async def test_proposals_page_by_page_even_those_of_one_instant(
+    office: Office, viewer: httpx.AsyncClient, clock: ManualClock
+) -> None:
+    made = []
+    for rung in range(7):
+        made.append(office.proposal(rung=rung).id)
+        if rung in (0, 4):
+            clock.advance(1.0)
+    seen: list[str] = []
+    cursor, pages = None, 0
+    while cursor is not None or not pages:
+        params = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = (await viewer.get("/v1/proposals", params=params)).json()
+        seen += [proposal["id"] for proposal in page["items"]]
+        cursor, pages = page["next"], pages + 1
+    assert sorted(seen) == made
+    assert pages > 1
 
 
 NO_ANSWERS: list[dict[str, object]] = [
@@ -192,7 +234,7 @@ async def test_an_answer_is_yes_or_no_and_nothing_like_it(
     proposal = office.proposal()
     for said in NO_ANSWERS:
         assert (await answers(approver, proposal.id, **said)).status_code == 422, said
-    assert office.proposals.kept[proposal.id] == proposal
+    assert office.kept(proposal.id) == proposal
 
 
 # --- ledger ---------------------------------------------------------------------------------------
