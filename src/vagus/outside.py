@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 
@@ -21,12 +22,13 @@ from vagus.adapters.openai.embeddings import EmbeddingsProber
 from vagus.adapters.openai.exchange import Exchanges
 from vagus.adapters.openai.health import HealthProber
 from vagus.adapters.process.supervisor import ProcessRuntime
-from vagus.clock import Clock
+from vagus.clock import Clock, SystemClock
 from vagus.config import EnvoySettings, Kind, Settings
 from vagus.errors import ConfigError
 from vagus.model import Subject
 from vagus.ports import Gateway, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
+from vagus.telemetry.backfill import Backfill, Learned, Progress
 from vagus.telemetry.probing import ProbeSource
 from vagus.telemetry.receivers import PushSource, listen
 from vagus.telemetry.rejections import Rejected, Rejections
@@ -152,3 +154,13 @@ def _require_folder(envoy: EnvoySettings) -> None:
             where=str(envoy.dir),
             mend="start the gateway first, or correct gateway.envoy.dir",
         )
+
+
+async def learn(
+    settings: Settings, url: str, folder: Path, *, days: float, step: float, progress: Progress
+) -> Learned:
+    """Fetch the past of the stack as declared from a Prometheus into ``folder``."""
+    async with open_sessions() as sessions:
+        topology = Topology.declared(settings)
+        backfill = Backfill(url, folder, topology, sessions.kept, SystemClock(), step=step)
+        return await backfill.run(days, progress)

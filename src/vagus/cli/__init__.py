@@ -118,6 +118,54 @@ def report(
     print_review(config, since=since, as_markdown=markdown, as_json=as_json)
 
 
+@app.command()
+def learn(
+    source: Annotated[
+        str, typer.Option("--from", help="Address of a Prometheus or VictoriaMetrics.")
+    ],
+    days: Annotated[float, typer.Option(min=0.1, max=400, help="How far back.")] = 14,
+    config: Config = Path("vagus.yaml"),
+    step: Annotated[str, typer.Option(help="Between two values: 15s, 1m.")] = "15s",
+    into: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder; 'learned' within telemetry.history if it is not given."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the stack's past from a Prometheus, so that baselines start with weeks of history.
+
+    It goes on where it was interrupted, and run again it fetches only what is new.
+    """
+    from vagus.cli.learn import run_learn
+
+    run_learn(config, source, days=days, step=step, into=into, as_json=as_json)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="A new file.")],
+    config: Config = Path("vagus.yaml"),
+    as_json: AsJson = False,
+) -> None:
+    """Copy the whole state into one file, consistently, while Vagus runs or while it is down."""
+    from vagus.cli.backup_commands import make_backup
+
+    make_backup(config, file, as_json=as_json)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    config: Config = Path("vagus.yaml"),
+    as_json: AsJson = False,
+) -> None:
+    """Put the state back as it was in a backup. Refused while Vagus runs; what is there is moved
+    aside. What had been begun since is not repeated, and proposals are void."""
+    from vagus.cli.backup_commands import restore_backup
+
+    restore_backup(config, file, as_json=as_json)
+
+
 @app.command("check-config")
 def check_config(
     config: Annotated[Path, typer.Argument(help="The file to check.")] = Path("vagus.yaml"),

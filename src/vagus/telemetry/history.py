@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Full, Queue
 
+import numpy as np
+
 from vagus.clock import Clock
 from vagus.model import Evidence
-from vagus.telemetry.columns import Column, Series
+from vagus.telemetry.columns import Column, Floats, Series
 from vagus.telemetry.recording import Batch, Reader, batch_line, column_line, series_line
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.segments import Limits, Segments, read_lines
@@ -146,3 +149,52 @@ def recorded(
         record = reader.read(line, where)
         if record is not None and since <= record.at <= until:
             yield record
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Columns that follow each other and have the same series.
+
+    ``values[t, i]`` is of ``series[i]`` at ``at[t]``; NaN where nothing was seen. Shapes (n,) and
+    (n, len(series)).
+    """
+
+    at: Floats
+    series: Series
+    values: Floats
+
+
+def blocks(
+    folder: Path,
+    since: float = float("-inf"),
+    until: float = float("inf"),
+    *,
+    columns: int = 1024,
+) -> Iterator[Block]:
+    """The columns recorded between two times, ``columns`` of them at a time at most.
+
+    For those who learn from history; where it comes from, our own ticks or a backfill, is the same
+    to them, but not how far apart the columns are. Raises MalformedData as :func:`recorded` does.
+    """
+    gathered: list[Column] = []
+    for record in recorded(folder, since, until):
+        if not isinstance(record, Column):
+            continue
+        if gathered and (len(gathered) >= columns or not _alike(gathered[0], record)):
+            yield _block(gathered)
+            gathered = []
+        gathered.append(record)
+    if gathered:
+        yield _block(gathered)
+
+
+def _alike(one: Column, other: Column) -> bool:
+    return one.series is other.series or one.series == other.series
+
+
+def _block(columns: Sequence[Column]) -> Block:
+    return Block(
+        np.array([column.at for column in columns]),
+        columns[0].series,
+        np.array([column.values for column in columns]),
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -120,12 +120,8 @@ class Segments:
         done = left.with_name(left.name.removesuffix(_OPEN) + _DONE)
         unfinished = left.with_name(f".{done.name}")
         with left.open("rb") as lines, unfinished.open("wb") as file:
-            with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=4, mtime=0) as packed:
-                for line in lines:
-                    if line.endswith(b"\n"):  # a crash may have left half a line
-                        packed.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+            # A crash may have left half a line.
+            _pack(file, (line for line in lines if line.endswith(b"\n")))
         unfinished.replace(done)
         left.unlink()
 
@@ -137,12 +133,40 @@ class Segments:
                 file.unlink()
 
 
+def is_segment(folder: Path, began: float) -> bool:
+    """Whether there is a finished segment that begins then."""
+    return _named(folder, began).exists()
+
+
+def write_segment(folder: Path, began: float, lines: Iterable[bytes]) -> None:
+    """A whole segment at once, for what is known already; it is there entirely or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = _named(folder, began)
+    unfinished = done.with_name(f".{done.name}")
+    with unfinished.open("wb") as file:
+        _pack(file, (line + b"\n" for line in lines))
+    unfinished.replace(done)
+
+
+def _named(folder: Path, began: float) -> Path:
+    return folder / f"{round(began * 1000):015d}{_DONE}"
+
+
+def _pack(file: BinaryIO, lines: Iterable[bytes]) -> None:
+    with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=4, mtime=0) as packed:
+        for line in lines:
+            packed.write(line)
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def read_lines(folder: Path, since: float, until: float) -> Iterator[tuple[str, bytes]]:
     """(file:line, line) of every segment that may hold something between the two times, in order.
 
     The open segment is read as far as it was flushed.
     """
-    files = sorted([*folder.glob(f"*{_DONE}"), *folder.glob(f"*{_OPEN}")], key=_began)
+    # Not those that are still being packed: their names begin with a dot.
+    files = sorted([*folder.glob(f"[0-9]*{_DONE}"), *folder.glob(f"[0-9]*{_OPEN}")], key=_began)
     for number, file in enumerate(files):
         is_before = number + 1 < len(files) and _began(files[number + 1]) < since * 1000
         if is_before or _began(file) > until * 1000:
