@@ -145,10 +145,14 @@ def _refuse_when_closing(*_of_the_pool: object) -> None:
         raise StateError("the workflows' database is closed")
 
 
+def beside(state: Path) -> Path:
+    """The file of the workflows of the state in a file."""
+    return state.with_name(state.stem + ".workflows" + state.suffix)
+
+
 def _in_a_file(state_url: str) -> tuple[str, sa.Engine]:
     _require_sqlite()
-    path = Path(state_url.removeprefix(SQLITE))
-    url = SQLITE + str(path.with_name(path.stem + ".workflows" + path.suffix))
+    url = SQLITE + str(beside(Path(state_url.removeprefix(SQLITE))))
     engine = sa.create_engine(url, connect_args={"timeout": 10})
 
     @sa.event.listens_for(engine, "connect")
