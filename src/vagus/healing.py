@@ -73,13 +73,13 @@ class Healer(Steps):
                 subject = self.successor(course, plan.target)
             verdict = self._watch(course, subject, done, since)
             if verdict.outcome is Outcome.HEALED:
-                if self._give_back(course, plan, subject):
+                returned = self._give_back(course, plan, subject)
+                if returned is Outcome.HEALED:
                     self._learn(done, verdict)
                     return self.conclude(course, IncidentState.RESOLVED, verdict.sentence)
                 # What the return made worse is taken back: no new evidence is asked for.
                 self._contain(course, plan, subject, Purpose.UNDO)
-                # Well without traffic and not with it: whatever it was, it was not healed.
-                verdict = replace(verdict, outcome=Outcome.UNCHANGED)
+                verdict = replace(verdict, outcome=returned)
             self._learn(done, verdict)
         return self.conclude(course, IncidentState.ESCALATED, "nothing on the ladder helped")
 
@@ -150,13 +150,15 @@ class Healer(Steps):
             DBOS.sleep(LOOK_EVERY)
         raise AssertionError("unreachable")
 
-    def _give_back(self, course: Course, plan: Plan, subject: Subject) -> bool:
-        """Return traffic by steps and watch callers at each. False: it must be taken away again."""
+    def _give_back(self, course: Course, plan: Plan, subject: Subject) -> Outcome:
+        """Return traffic by steps and watch callers at each. If it isn't HEALED, it must be taken
+        away again: UNCHANGED if callers suffered, so that whatever it was, it was not healed;
+        INCONCLUSIVE if traffic could not be returned, which says nothing of the treatment."""
         for share in plan.return_steps if plan.containment else ():
             remedy = Remedy("restore", subject) if share >= 1 else Remedy("weight", subject, share)
             done = self._carry_out(course, remedy, Purpose.RETURN)
             if done is None or done.state is not IntentState.APPLIED:
-                return False
+                return Outcome.INCONCLUSIVE
             if self._watch(course, subject, done, 0.0).outcome is not Outcome.HEALED:
-                return False
-        return True
+                return Outcome.UNCHANGED
+        return Outcome.HEALED

@@ -190,6 +190,12 @@ def test_what_callers_still_suffer_from_was_not_healed(bench: Bench) -> None:
     assert set(outcomes(bench)) == {("restart", Outcome.UNCHANGED), ("replace", Outcome.UNCHANGED)}
 
 
+def test_traffic_that_can_not_be_returned_says_nothing_of_the_treatment(bench: Bench) -> None:
+    bench.deny["weight"] = GuardRuling("mode", Decision.DENY, "off: nothing is done")
+    bench.heal(bench.sicken())
+    assert outcomes(bench) == []
+
+
 def test_experience_changes_the_next_plan(bench: Bench) -> None:
     for n in range(9):
         for action, outcome in (("restart", Outcome.UNCHANGED), ("replace", Outcome.HEALED)):
