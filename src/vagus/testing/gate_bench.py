@@ -60,6 +60,7 @@ class GateBench:
     """Made by :func:`gate_bench`. What is public may be set by a test at any time."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.clock = ManualClock(1_000_000.0)
         self.database = open_database(f"sqlite:///{folder / 'vagus.db'}", self.clock)
         self.incidents = Incidents(self.database)

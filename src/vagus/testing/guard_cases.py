@@ -8,7 +8,7 @@ named incidents bring cases of their own (``tests/incidents``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vagus.config import FreezeWindow, Kind, Mode
@@ -60,24 +60,21 @@ def without(name: str, guards: tuple[Guard, ...] = GUARDS) -> tuple[Guard, ...]:
     return tuple(removed if name_of(guard) == name else guard for guard in guards)
 
 
-def killers(held: Iterable[Held], guards: tuple[Guard, ...] = GUARDS) -> Mapping[str, list[str]]:
-    """For each guard, the cases that come out differently without it."""
-    cases = list(held)
-    found: dict[str, list[str]] = {}
-    for name in map(name_of, guards):
-        mutant = without(name, guards)
-        found[name] = [
-            case.name
-            for case in cases
-            if judge(case.request, case.facts, guards).decision
-            is not judge(case.request, case.facts, mutant).decision
-        ]
-    return found
+def killers(name: str, held: Iterable[Held], guards: tuple[Guard, ...] = GUARDS) -> list[str]:
+    """The cases that come out differently without the guard of this name."""
+    mutant = without(name, guards)
+    return [
+        case.name
+        for case in held
+        if judge(case.request, case.facts, guards).decision
+        is not judge(case.request, case.facts, mutant).decision
+    ]
 
 
 def survivors(held: Iterable[Held], guards: tuple[Guard, ...] = GUARDS) -> list[str]:
     """The guards whose removal no case notices."""
-    return [name for name, cases in killers(held, guards).items() if not cases]
+    cases = list(held)
+    return [name for name in map(name_of, guards) if not killers(name, cases, guards)]
 
 
 # --- the cases ------------------------------------------------------------------------------------
