@@ -14,7 +14,7 @@ from typing import Annotated, Optional
 import typer
 
 from vagus import __version__
-from vagus.cli import lab, ledger, licence, notify, policy, token
+from vagus.cli import approvals, controls, lab, ledger, licence, notify, policy, token
 from vagus.errors import VagusError
 
 app = typer.Typer(
@@ -218,6 +218,10 @@ def demo(
         port_offset=port_offset,
         as_json=as_json,
     )
+
+
+approvals.add_to(app)
+controls.add_to(app)
 
 
 def main() -> None:
