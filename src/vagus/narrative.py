@@ -70,6 +70,8 @@ def narrate(event: str, facts: Mapping[str, object]) -> Line:
             return Line(tone, f"{fact('subject')} {fact('outcome')}: {fact('sentence')}")
         case "resolved":
             return Line("good", f"resolved: {fact('fault')} on {fact('subject')}")
+        case "restored":
+            return Line("ask", f"{fact('note')} (up to entry {fact('head').partition(':')[0]})")
         case "subsided":
             return Line("info", f"{fact('subject')}: {fact('note')}")
         case "escalated":

@@ -238,6 +238,10 @@ def _unknown(mode: Mode, runs: Sequence[Run]) -> Iterator[str]:
         )
     if runs:
         yield (
-            f"What happened while Vagus was not running: it was started {len(runs)} times, and "
+            f"What happened while Vagus was not running: it was started {times(len(runs))}, and "
             "when a run ended is not recorded if it was killed."
         )
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

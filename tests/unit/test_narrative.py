@@ -26,6 +26,12 @@ LICENCE = {
             "plan: eject, then replace, then restart (restart healed 0 of 9)",
         ),
         ("planned", {"ladder": ["eject"], "reasons": []}, "plan", "plan: eject"),
+        (
+            "restored",
+            {"note": "the state was restored from a backup", "head": "12:abc", "intents": 0},
+            "ask",
+            "the state was restored from a backup (up to entry 12)",
+        ),
         ("learned", {"record": "restart healed 3 of 4 times"}, "info", "healed 3 of 4"),
         (
             "licence.issued",

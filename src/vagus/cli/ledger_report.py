@@ -43,7 +43,8 @@ def verify_ledger(path: Path, anchor: str | None, *, as_json: bool) -> None:
     else:
         typer.echo(f"{head.seq} entries, each as it was written; head {head}")
         if heads:
-            typer.echo(f"it agrees with the {len(heads)} heads in {source}")
+            which = "the head" if len(heads) == 1 else f"all {len(heads)} heads"
+            typer.echo(f"it agrees with {which} in {source}")
         else:
             typer.echo("not compared with any head that was kept elsewhere: see --anchor")
     if breaks:

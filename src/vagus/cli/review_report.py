@@ -21,7 +21,7 @@ from vagus.clock import SystemClock
 from vagus.config import Mode
 from vagus.errors import ConfigError
 from vagus.model import Decision, IntentState
-from vagus.review import Asked, Case, Graduation, Review, Run, review
+from vagus.review import Asked, Case, Graduation, Review, Run, review, times
 from vagus.state.controls import Controls
 from vagus.state.records import encode
 
@@ -85,8 +85,8 @@ def _starts(runs: Sequence[Run]) -> Iterator[str]:
     if not runs:
         return
     quiet = max((run.quiet for run in runs if run.quiet is not None), default=0.0)
-    silence = f"; before one of them nothing was recorded for {_span(quiet)}" if quiet else ""
-    yield f"Vagus was started {len(runs)} times{silence}.\n"
+    silence = f"; before a start nothing was recorded for {_span(quiet)}" if quiet else ""
+    yield f"Vagus was started {times(len(runs))}{silence}.\n"
 
 
 def _overview(cases: Sequence[Case]) -> Iterator[str]:
@@ -117,9 +117,9 @@ def _case(case: Case) -> Iterator[str]:
         return
     yield "\n| | tier | takes | what became of it | in auto |\n|---|---|---|---|---|\n"
     for asked in case.asked:
-        times = f" ({asked.times} times)" if asked.times > 1 else ""
+        again = f" ({times(asked.times)})" if asked.times > 1 else ""
         takes = "" if asked.takes is None else f"{asked.takes:.0%} of {asked.target.component}"
-        what = f"{asked.purpose.value}: {asked.action} {asked.target.replica}{times}"
+        what = f"{asked.purpose.value}: {asked.action} {asked.target.replica}{again}"
         yield _row(what, asked.tier, takes, _became(asked), _in_auto(asked))
 
 

@@ -229,7 +229,7 @@ def test_the_page_as_markdown(week: Week, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     page = result.output
     assert "Mode now: `shadow`. 2 incidents (1 shadowed, 1 subsided)." in page
-    assert "started 2 times; before one of them nothing was recorded for 25 h." in page
+    assert "started 2 times; before a start nothing was recorded for 25 h." in page
     assert f"### {first.id}: replica-hung on chat/chat-1" in page
     assert "- chat/chat-1 | hangs" in page
     assert "let pass, and not done: shadow" in page
