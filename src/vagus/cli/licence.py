@@ -20,6 +20,10 @@ app = typer.Typer(
 Config = Annotated[Path, typer.Option("--config", "-c", help="The stack and its settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 LicenceId = Annotated[str, typer.Argument(help="Its id, as 'vagus licence list' shows it.")]
+TokenFile = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option(help="File with an admin's token; $VAGUS_TOKEN or ~/.config/vagus/token else."),
+]
 Reason = Annotated[str, typer.Option(help="Why; it is kept with it.")]
 
 
@@ -51,11 +55,12 @@ def grant(
     component: Annotated[str, typer.Argument(help="The component of the stack.")],
     reason: Reason,
     owner: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        Optional[str],  # noqa: UP045
         typer.Option(help="Who vouches for it; you, without it. Through the API: the token's."),
     ] = None,
     fault: Annotated[str, typer.Option(help="Only for this fault; any without it.")] = "",
     days: Annotated[int, typer.Option(min=1, max=365, help="How long it is valid.")] = 30,
+    token_file: TokenFile = None,
     config: Config = Path("vagus.yaml"),
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +73,7 @@ def grant(
 
     grant_licence(
         config,
+        token_file,
         action=action,
         component=component,
         fault=fault,
@@ -80,9 +86,13 @@ def grant(
 
 @app.command()
 def revoke(
-    licence: LicenceId, reason: Reason, config: Config = Path("vagus.yaml"), as_json: AsJson = False
+    licence: LicenceId,
+    reason: Reason,
+    token_file: TokenFile = None,
+    config: Config = Path("vagus.yaml"),
+    as_json: AsJson = False,
 ) -> None:
     """Take a licence away: from now on a person is asked again."""
     from vagus.cli.licence_commands import revoke_licence
 
-    revoke_licence(config, licence, reason=reason, as_json=as_json)
+    revoke_licence(config, token_file, licence, reason=reason, as_json=as_json)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from vagus import config
 from vagus.cli import app
+from vagus.cli.remote import Refused
 from vagus.cli.token_commands import whoami
 from vagus.clock import ManualClock, SystemClock
 from vagus.errors import ConfigError, VagusError
@@ -51,9 +52,9 @@ def file(tmp_path: Path, port: int) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VAGUS_TOKEN", raising=False)
-    monkeypatch.delenv("VAGUS_TOKEN_FILE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def run(file: Path, *words: str) -> str:
@@ -180,9 +181,9 @@ def office(file: Path, tmp_path: Path, port: int) -> Iterator[Office]:
         thread.join()
 
 
-def granted_by_api(file: Path) -> str:
+def granted_by_api(file: Path, *more: str) -> str:
     """The office knows restarts of chat."""
-    return run(file, "grant", "restart", "chat", "--reason", "rehearsed", "--json")
+    return run(file, "grant", "restart", "chat", "--reason", "rehearsed", "--json", *more)
 
 
 def test_with_an_admins_token_it_goes_through_the_api(
@@ -190,8 +191,8 @@ def test_with_an_admins_token_it_goes_through_the_api(
 ) -> None:
     secret = tmp_path / "token"
     secret.write_text(office.secrets["admin"] + "\n")
-    monkeypatch.setenv("VAGUS_TOKEN_FILE", str(secret))
-    licence = json.loads(granted_by_api(file))
+    secret.chmod(0o600)
+    licence = json.loads(granted_by_api(file, "--token-file", str(secret)))
     assert licence["issued_by"] == "admin"
     assert [one.id for one in office.served.licences.all()] == [licence["id"]]
     assert office.told()  # the API's audit
@@ -203,7 +204,7 @@ def test_with_an_admins_token_it_goes_through_the_api(
 def test_without_a_token_nothing_is_done_behind_the_back_of_who_runs(
     office: Office, file: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="VAGUS_TOKEN"):
+    with pytest.raises(ConfigError, match="needs a token"):
         granted_by_api(file)
     assert office.served.licences.all() == []
 
@@ -212,8 +213,9 @@ def test_a_token_of_a_lesser_role_is_refused(
     office: Office, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAGUS_TOKEN", office.secrets["approver"])
-    with pytest.raises(VagusError, match="403") as caught:
+    with pytest.raises(Refused) as caught:
         granted_by_api(file)
+    assert caught.value.status == 403
     assert office.secrets["approver"] not in str(caught.value)
     assert office.served.licences.all() == []
 
