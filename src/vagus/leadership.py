@@ -110,7 +110,7 @@ class Leadership:
     def _lose(self) -> None:
         self._ended.set()
         error = LeaseLost(
-            f"{self.term.owner} was away for too long, and another process leads now",
+            f"{self.term.owner} does not lead any more: another process leads now",
             mend="start it again: it will stand by",
         )
         self._on_lost(error)

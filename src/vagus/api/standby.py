@@ -37,11 +37,11 @@ async def serve_standby(settings: ApiSettings, leader: Callable[[], str]) -> Asy
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.route("*", "/{path:.*}", other)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, settings.host, settings.port, shutdown_timeout=1.0).start()
+            await web.TCPSite(runner, settings.host, settings.port).start()
         except OSError as error:
             raise VagusError(
                 f"can't listen: {error.strerror}",
