@@ -6,12 +6,15 @@ workflow that escalated an hour ago all come to the same: the next tick sets it 
 
 It is also where a storm is met. A workflow costs a thread and writes, so of a thousand incidents at
 once only so many are *admitted*, the most urgent first, and the rest wait here, as rows, which cost
-nothing. An incident that waits for a person holds no place: otherwise a few unanswered questions
-would keep everybody else from being healed (Karpenter's freeze, see the budget guard).
+nothing. Two things must not freeze it (Karpenter's lesson, see the budget guard). An incident that
+waits for a person holds no place. And one that is more urgent than all that work now overtakes
+them, up to some more places: a wave of false alarms may hold every place for minutes, while it
+waits for evidence that won't come.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -24,6 +27,7 @@ from vagus.ports import Incidents
 from vagus.topology import Topology
 
 ADMITTED = 32  # incidents whose workflows work at the same time
+OVERTAKING = 0.5  # of that, beyond it, for those that are more urgent than all that work
 LOOKED = 5.0  # s after which a fresh start has seen every target several times
 
 Start = Callable[[Incident], Awaitable[None]]
@@ -70,29 +74,27 @@ class Reconciler:
 
     async def _admit(self, open_incidents: Sequence[Incident]) -> None:
         self._started &= {incident.workflow_id for incident in open_incidents}
-        asking = self._asking()
-        working = sum(1 for i in open_incidents if self._runs(i) and i.id not in asking)
-        queue = sorted((i for i in open_incidents if not self._runs(i)), key=self._rank())
-        admitted = queue[: max(0, self._admitted - working)]
-        self.waiting = len(queue) - len(admitted)
-        for incident in admitted:
+        asking, harm = self._asking(), self._harm()
+        working = [i for i in open_incidents if self._runs(i) and i.id not in asking]
+        queue = [i for i in open_incidents if not self._runs(i)]
+        queue.sort(key=lambda incident: (-harm(incident), incident.opened_at))
+        bar = max(map(harm, working), default=math.inf)  # nobody holds a place: nobody is overtaken
+        room = self._admitted - len(working)
+        for place, incident in enumerate(queue):
+            overtaking = int(OVERTAKING * self._admitted) if harm(incident) > bar else 0
+            if place >= room + overtaking:
+                break
             await self._start(incident)
             self._started.add(incident.workflow_id)
+        self.waiting = sum(1 for incident in queue if not self._runs(incident))
 
     def _runs(self, incident: Incident) -> bool:
         return incident.workflow_id in self._started
 
-    def _rank(self) -> Callable[[Incident], tuple[float, float]]:
-        """Most urgent first, then the oldest."""
+    def _harm(self) -> Callable[[Incident], float]:
         topology = self._topology()
         sick = Counter(f.subject.component for f in self._open_findings())
-
-        def rank(incident: Incident) -> tuple[float, float]:
-            return -urgency(
-                incident, topology, sick[incident.subject.component]
-            ), incident.opened_at
-
-        return rank
+        return lambda i: urgency(i, topology, sick[i.subject.component])
 
     def _moved_on(self, incident: Incident, now: float, found: Collection[str]) -> Incident:
         """Well again, or time to try again: a new workflow returns traffic or treats."""

@@ -176,6 +176,19 @@ async def test_in_a_storm_the_most_urgent_are_admitted_first(scene: Scene) -> No
     assert scene.reconciler.waiting == 0
 
 
+async def test_the_most_urgent_overtakes_those_that_hold_every_place(scene: Scene) -> None:
+    for name in ("chat-1", "chat-2"):
+        incident_of(scene, name, "replica-slow")
+    await scene.reconciler.reconcile()
+    erring = incident_of(scene, "chat-1", "replica-erroring")
+    hung = incident_of(scene, "chat-3", "replica-hung")
+    await scene.reconciler.reconcile()
+    assert scene.ensured[2:] == [erring.workflow_id]  # of two that may, the older
+    assert scene.reconciler.waiting == 1
+    await scene.reconciler.reconcile()
+    assert hung.workflow_id not in scene.ensured  # as urgent as one that works by now
+
+
 async def test_who_waits_for_a_person_keeps_nobody_from_being_healed(scene: Scene) -> None:
     asking = [incident_of(scene, name, "replica-gone") for name in ("chat-1", "chat-2")]
     await scene.reconciler.reconcile()

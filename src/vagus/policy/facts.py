@@ -27,6 +27,7 @@ from vagus.model import (
     ProposalState,
     Purpose,
     Request,
+    Sense,
     SensesReport,
     Stop,
     Subject,
@@ -186,7 +187,7 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
             finding.subject
             for findings in open_here.values()
             for finding in findings
-            if finding.symptom is Symptom.GONE
+            if _nobody_listens(finding)
         ),
         findings=tuple(kept.incidents.findings(request.incident)),
         # What an incident that is over left unfinished will never be done.
@@ -209,6 +210,12 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         rules=law.rules,
         warm_up=law.warm_up,
     )
+
+
+def _nobody_listens(finding: Finding) -> bool:
+    """Only who speaks to the port that callers use can tell. That the metrics' port refuses may be
+    a firewall's doing, and counting such replicas as dead would let all of them be ejected."""
+    return finding.symptom is Symptom.GONE and finding.sense is not Sense.SCRAPE
 
 
 def _of(component: str, intents: Iterable[Intent]) -> tuple[Intent, ...]:
