@@ -7,6 +7,7 @@
 | docs/reference/vagus.schema.json | the settings' types |
 | docs/reference/vagus-yaml.md | the same, for people |
 | docs/reference/cli.md | the command line's own help |
+| docs/reference/http-api.md | the API's own OpenAPI |
 | docs/reference/faults.md | the catalogue of faults, the playbooks, the tiers of the actions |
 | docs/reference/guards.md | the gate's guards and their docstrings |
 | docs/reference/rules.md | the facts that operators' rules may speak of |
@@ -33,6 +34,7 @@ import yaml
 from typer.testing import CliRunner
 
 from vagus import config
+from vagus.api.application import openapi
 from vagus.cli import app
 from vagus.diagnosis.faults import FAULTS
 from vagus.model import signals
@@ -57,6 +59,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "vagus.schema.json": json.dumps(schema, indent=2) + "\n",
         DOCS / "reference" / "vagus-yaml.md": _NOTE + "".join(_settings(schema)),
         DOCS / "reference" / "cli.md": _NOTE + "".join(_commands()),
+        DOCS / "reference" / "http-api.md": _NOTE + "".join(_http_api()),
         DOCS / "reference" / "faults.md": _NOTE + "".join(_faults()),
         DOCS / "reference" / "guards.md": _NOTE + "".join(_guards()),
         DOCS / "reference" / "rules.md": _NOTE + "".join(_rules()),
@@ -181,6 +184,95 @@ def _command_lines(command: object, words: list[str]) -> Iterator[list[str]]:
     below = getattr(command, "commands", {})
     for name in below:
         yield from _command_lines(below[name], [*words, name])
+
+
+# --- HTTP API -------------------------------------------------------------------------------------
+
+_API = """\
+# The HTTP API
+
+{about}
+It listens on loopback, on `api.port`. The OpenAPI is at `/openapi.json`, without a token. What is
+refused is a problem (`application/problem+json`, RFC 9457) with `detail` and, where there is one,
+the `mend`:
+
+```json
+{problem}
+```
+
+Whatever is asked may be answered with 401 (no valid token), 403 (the role is too low), 413 (a body
+of more than 64 KiB), 421 (the host is not one of Vagus's), 422 (it does not fit) or 429 (too many
+requests; `Retry-After` says when). Lists give `next`, the `cursor` of the page that follows.
+How to get a token: [Tokens](../how-to/tokens.md).
+"""
+
+
+def _http_api() -> Iterator[str]:
+    schema = openapi()
+    schemas = schema["components"]["schemas"]
+    problem = json.dumps(schemas["Problem"]["examples"][0])
+    yield _API.format(about=schema["info"]["description"], problem=problem)
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            yield f"\n## `{method.upper()} {path}`\n\n"
+            role = operation.get("x-role")
+            yield f"{_described(operation)} Role: {role or 'none needed'}.\n"
+            yield from _parameters(operation.get("parameters", []))
+            if "requestBody" in operation:
+                body = schemas[_named(operation["requestBody"]["content"]["application/json"])]
+                yield f"\n```json\n{json.dumps(_example(body))}\n```\n"
+                yield from _fields(body)
+            for status, answer in operation["responses"].items():
+                content = answer.get("content", {}).get("application/json", {}).get("schema", {})
+                if status.startswith("2") and "$ref" in content:
+                    yield from _answer(status, _named({"schema": content}), schemas)
+
+
+def _parameters(parameters: list[Json]) -> Iterator[str]:
+    shown = [p for p in parameters if p["in"] != "path"]
+    if shown:
+        yield "\n| parameter | |\n|---|---|\n"
+    for parameter in shown:
+        kind = parameter["schema"]
+        assert isinstance(kind, Mapping)
+        default = f", default `{kind['default']}`" if kind.get("default") is not None else ""
+        about = parameter.get("description", "")
+        yield f"| `{parameter['name']}` ({parameter['in']}) | {about}{default} |\n"
+
+
+def _answer(status: str, name: str, schemas: Mapping[str, Json]) -> Iterator[str]:
+    page = name.startswith("Page_")
+    item = name.removeprefix("Page_").rstrip("_") if page else name
+    many = "a page of " if page else ""
+    keys = schemas[item]["properties"]
+    assert isinstance(keys, Mapping)
+    listed = ", ".join(f"`{key}`" for key in keys)
+    yield f"\nAnswers {status} with {many}{item.removesuffix('View')}: {listed}.\n"
+
+
+def _fields(body: Json) -> Iterator[str]:
+    required, properties = body.get("required", []), body["properties"]
+    assert isinstance(required, list)
+    assert isinstance(properties, Mapping)
+    about = [(key, _described(value)) for key, value in properties.items()]
+    optional = [key for key in properties if key not in required]
+    for key, text in about:
+        if text:
+            yield f"\n`{key}`: {text}.\n"
+    if optional:
+        yield f"\nMay be left out: {', '.join(f'`{key}`' for key in optional)}.\n"
+
+
+def _example(body: Json) -> dict[str, object]:
+    properties = body["properties"]
+    assert isinstance(properties, Mapping)
+    return {key: value["examples"][0] for key, value in properties.items() if "examples" in value}
+
+
+def _named(content: Json) -> str:
+    schema = content["schema"]
+    assert isinstance(schema, Mapping)
+    return str(schema["$ref"]).rpartition("/")[2]
 
 
 # --- catalogues -----------------------------------------------------------------------------------

@@ -105,6 +105,15 @@ def _of_people(event: str, facts: Mapping[str, object]) -> Line | None:
         case "notify.failed":
             return Line("bad", f"{fact('target')} could not be told ({fact('tries')} tries, "
                                f"{fact('why')}): {fact('title')}")  # fmt: skip
+        case "called":
+            note = f" ({fact('note')})" if fact("note") else ""
+            return Line("info", f"{fact('by')}, through the API: {fact('call')}: "
+                                f"{fact('result')}{note}")  # fmt: skip
+        case "token.created":
+            return Line("info", f"{fact('name')} may act as {fact('role')}, by a token that "
+                                f"{fact('by')} made")  # fmt: skip
+        case "token.revoked":
+            return Line("info", f"a token of {fact('name')} is revoked by {fact('by')}")
         case "stopped":
             return Line("ask", f"kill switch set by {fact('by')}: {fact('reason')}")
         case "resumed":

@@ -48,7 +48,7 @@ SCHEMA: Mapping[str, object] = {
             "type": "about:blank",
             "title": "Conflict",
             "status": 409,
-            "detail": "it no longer waits: it expired",
+            "detail": "inc-1f0c9a3e:1:1:1: its time is over, which means no",
         }
     ],
 }

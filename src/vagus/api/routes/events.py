@@ -52,7 +52,10 @@ class Feeds:
 async def feed(
     request: Request,
     works: Works,
-    last_event_id: Annotated[str | None, Header(pattern=_NUMBER)] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(pattern=_NUMBER, description="the number of the last entry that was seen"),
+    ] = None,
 ) -> StreamingResponse:
     """Entries of the ledger from now on, or after `Last-Event-ID`, as they are written."""
     feeds: Feeds = request.app.state.feeds

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from vagus.api.access import Caller, Works, needs
 from vagus.api.audit import changing
@@ -22,10 +23,12 @@ from vagus.model import Answer, Proposal, Role
 
 router = APIRouter(prefix="/proposals", tags=["proposals"])
 
+Waiting = Annotated[bool, Query(description="only, and all of, those that wait for people")]
+
 
 @router.get("", **needs(Role.VIEWER))
 def list_proposals(
-    works: Works, limit: Limit = 50, cursor: Cursor = None, waiting: bool = False
+    works: Works, limit: Limit = 50, cursor: Cursor = None, waiting: Waiting = False
 ) -> Page[ProposalView]:
     """Proposals, newest first; with `waiting`, all those that still wait for people."""
     if waiting:
