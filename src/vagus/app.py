@@ -60,6 +60,7 @@ from vagus.state.licences import Licences
 from vagus.state.outbox import Outbox
 from vagus.state.overrides import Overrides
 from vagus.state.proposals import Proposals
+from vagus.state.retention import Retention
 from vagus.state.rollouts import Rollouts
 from vagus.state.tokens import Tokens
 from vagus.state.trials import Trials
@@ -74,6 +75,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _TOUCHES_NOTHING = (Mode.OFF, Mode.SHADOW)
+LOOKED_BACK = 200  # incidents that may speak against a rollout
 CALL_TIMEOUT = 30.0  # s that a workflow waits for the event loop; longer than any action lasts
 
 
@@ -93,6 +95,7 @@ class Vagus:
         self._lead = lead
         self.ledger = Ledger(database)
         self.anchor = Anchor(self.ledger, settings.ledger_anchor, clock)
+        self.retention = Retention(database, settings.retention, clock)
         self.began_after = self.ledger.head().seq  # the last entry of earlier runs
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -222,6 +225,7 @@ class Vagus:
                 self.store.vitals(),
             ),
             incidents=tuple(self._incidents.active()),
+            untold=self.notifier.untold(),
         )
 
     def counters(self) -> Mapping[str, float]:
@@ -245,6 +249,8 @@ class Vagus:
             proposals=self._proposals,
             licences=self.licences,
             controls=self._controls,
+            rollouts=self._rollouts,
+            judge_rollout=self._judge_rollout,
             transaction=database.write,
             remedies=frozenset(NAMES),
             faults=frozenset(FAULTS),
@@ -253,6 +259,12 @@ class Vagus:
             snapshot=self.snapshot,
             counters=self.counters,
         )
+
+    def _judge_rollout(self, rollout: Rollout) -> RolloutVerdict:
+        replicas = [Subject(rollout.component, name) for name in rollout.replicas]
+        seen = {subject: self.memory.observed(subject, rollout.started_at) for subject in replicas}
+        known = {i.id: i for i in (*self._incidents.recent(LOOKED_BACK), *self._incidents.active())}
+        return judge_rollout(rollout, seen, known.values(), self._clock.now())
 
     def _take_grants(self) -> None:
         """Licences that people wrote down beside the configuration."""
@@ -269,6 +281,8 @@ class Vagus:
         self.history.tick(self.store.tick(now))
         if self.anchor.due():
             self._loop.run_in_executor(None, self.anchor.write)
+        if self.retention.due():
+            self._loop.run_in_executor(None, self.retention.run)
         self._stop_watch.look(now)
         self._senses_report = self.senses.report(now)
         overrides = self._overrides.all()
@@ -300,7 +314,7 @@ class Vagus:
 
     def _asking(self) -> frozenset[str]:
         """The incidents whose workflows wait for people."""
-        return frozenset()
+        return frozenset(proposal.request.incident for proposal in self._proposals.waiting())
 
     def _hands(self, leases: Leases) -> Hands:
         return Hands(

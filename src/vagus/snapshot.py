@@ -48,6 +48,7 @@ class Snapshot:
     senses: SensesReport
     replicas: tuple[ReplicaView, ...]
     incidents: tuple[Incident, ...]
+    untold: int = 0  # messages whose target did not take them yet
 
 
 def replica_views(

@@ -68,6 +68,8 @@ def print_status(path: Path, *, as_json: bool) -> None:
     typer.echo(f"mode {status['mode']}, senses {trust}")
     if status["stopped"]:
         typer.echo(f"kill switch: {status['stopped']}")
+    if status["untold"]:
+        typer.echo(f"{status['untold']} messages to people were not taken yet (vagus notify test)")
     table = Table(box=None, header_style="bright_black")
     for title in ("replica", "condition", "traffic", "TTFT p50", "p95", "symptoms"):
         table.add_column(title)

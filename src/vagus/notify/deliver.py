@@ -73,6 +73,10 @@ class Notifier:
         """For ``/metrics``."""
         return {f"notifications_{name}_total": float(n) for name, n in self._counts.items()}
 
+    def untold(self) -> int:
+        """How many messages have failed so far and are tried again."""
+        return self._outbox.late() if self._recipients else 0
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Notify for as long as the context lasts. What waits in the end waits for the next run."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from vagus.model import Message, Notification
 from vagus.state import tables
@@ -105,8 +105,15 @@ class Outbox:
 
     def waiting(self) -> int:
         """How many are to be delivered yet."""
-        count = select(func.count()).select_from(_rows).where(_rows.c.state == _WAITING)
+        return self._count(_rows.c.state == _WAITING)
+
+    def late(self) -> int:
+        """How many of them failed at least once."""
+        return self._count(_rows.c.state == _WAITING, _rows.c.tries > 0)
+
+    def _count(self, *conditions: ColumnElement[bool]) -> int:
         with self._database.read() as connection:
+            count = select(func.count()).select_from(_rows).where(*conditions)
             return int(connection.execute(count).scalar_one())
 
     def _note(self, notification: Notification, **values: object) -> None:

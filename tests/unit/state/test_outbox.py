@@ -112,7 +112,9 @@ def test_one_that_failed_waits_and_lets_others_pass(
     outbox.fill(to("pager"))
     first = outbox.due("pager")
     assert first is not None
+    assert outbox.late() == 0
     outbox.later(first, 10.0)
+    assert (outbox.late(), outbox.waiting()) == (1, 2)
     assert drain(outbox, "pager") == ["news 2"]
     clock.advance(10.0)
     again = outbox.due("pager")
