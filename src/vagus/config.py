@@ -67,6 +67,12 @@ def _name(value: str) -> str:
     return value
 
 
+def _a_day_at_least(seconds: float) -> float:
+    if seconds < PERIODS["day"]:
+        raise ValueError("keep them for 1d at least: what is decided now looks back at them")
+    return seconds
+
+
 Address = Annotated[
     str, AfterValidator(_address), Field(json_schema_extra={"examples": ["http://127.0.0.1:8101"]})
 ]
@@ -356,6 +362,11 @@ class Settings(_Strict):
     api: ApiSettings = Field(default_factory=ApiSettings, description="Vagus's own HTTP port")
     state: str = Field(
         "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
+    )
+    retention: Annotated[Duration, AfterValidator(_a_day_at_least)] | None = Field(
+        None,
+        description="how long findings, requests and proposals of incidents that are over are "
+        "kept; without it, for good. The ledger is never cut",
     )
     ledger_anchor: Path | None = Field(
         None,

@@ -240,3 +240,12 @@ def test_settings_do_not_change_once_they_are_read() -> None:
     settings = config.parse(STACK)
     with pytest.raises(ValueError, match="frozen"):
         settings.mode = Mode.AUTO  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("30d", 30 * 86400.0), ("1d", 86400.0)])
+def test_how_long_the_details_of_what_is_over_are_kept(written: str, seconds: float) -> None:
+    stack = "stack: {chat: {kind: cache}}\n"
+    assert config.parse(stack).retention is None
+    assert config.parse(f"{stack}retention: {written}\n").retention == seconds
+    with pytest.raises(ConfigError, match=r"vagus\.yaml:2: retention: keep them for 1d at least"):
+        config.parse(f"{stack}retention: 23h\n")
