@@ -1,4 +1,4 @@
-"""How fast metrics come in: samples of real expositions parsed per second of CPU time, on one core.
+"""How fast metrics come in: samples of real expositions per second of CPU time, on one core.
 
 Two recordings (llama.cpp's server, and vLLM 0.32 with 420 series), told again and again with other
 numbers, as a target that is scraped tells them. *Known layout* is what nearly every scrape is: the
@@ -6,6 +6,8 @@ same series in the same order. *Known lines* is the fallback when series come, g
 and *first scrape* is a target that was never seen. The peer is `prometheus_client.parser`, which
 remembers nothing. The limit is what converting the numbers alone costs in Python. All take turns on
 the same text in the same process; medians over the rounds, and their range.
+
+What it takes until a number can be judged is in :mod:`benchmarks.ingest_whole`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import ingest_whole
 from benchmarks.report import Options, Result, Row
 from vagus.errors import VagusError
 from vagus.telemetry.exposition import Parser
 
 RECORDED = Path(__file__).parent.parent / "tests" / "data" / "expositions"
+PARSED = ("llamacpp", "vllm-0.32-cpu")  # of those, for figures that can be compared over time
+FLEET = "vllm-0.32-cpu"
 SCRAPES = 20  # of each recording, with other numbers each time
 ROUNDS, QUICK_ROUNDS = 15, 5
 ENOUGH_S = 0.05  # of CPU time that one measurement lasts at least
@@ -35,6 +40,8 @@ LIMIT, LAYOUT, LINES, FIRST, PEER = (
     "Vagus, first scrape",
     "prometheus_client",
 )
+SCRAPED, OTLP = "a fleet of vLLM", "OTLP of a fleet"
+STORED, WALKED = "Vagus, to the store", "protobuf, walked"
 COLUMNS = {
     "exposition": "exposition",
     "series": "series",
@@ -69,6 +76,8 @@ def run(options: Options) -> Result:
     """Raises VagusError if there is no exposition."""
     folder = options.data or RECORDED
     files = [f for f in sorted(folder.glob("*.txt")) if options.wants(f.stem)]
+    if options.data is None:
+        files = [f for f in files if f.stem in PARSED]
     if not files:
         raise VagusError("no expositions (*.txt)", where=str(folder), mend="name them with --data")
     scrapes = {file.stem: told_again(file.read_text(encoding="utf-8")) for file in files}
@@ -76,9 +85,50 @@ def run(options: Options) -> Result:
     peer = _prometheus_client()
     if peer is None:
         notes.append("prometheus_client is left out: pip install prometheus-client")
-    measured = _measure(scrapes, peer, QUICK_ROUNDS if options.quick else ROUNDS, options)
+    rounds = QUICK_ROUNDS if options.quick else ROUNDS
+    measured = _measure(scrapes, peer, rounds, options)
     counts = {name: len(_SAMPLE.findall(told[0].decode())) for name, told in scrapes.items()}
-    return Result("ingest", COLUMNS, _rows(measured, counts), _figures(measured, counts), notes)
+    rows, figures = _rows(measured, counts), _figures(measured, counts)
+    if FLEET in scrapes:
+        whole = _measure_whole(scrapes[FLEET], counts[FLEET], rounds, options)
+        rows += _whole_rows(whole, counts[FLEET])
+        figures["scrape_to_store_samples_per_s"] = whole[SCRAPED, STORED].median
+        figures["otlp_points_per_s"] = whole[OTLP, STORED].median
+        figures["otlp_ratio_walk"] = whole[OTLP, STORED].median / whole[OTLP, WALKED].median
+    return Result("ingest", COLUMNS, rows, figures, notes)
+
+
+def _measure_whole(
+    told: Sequence[bytes], samples: int, rounds: int, options: Options
+) -> dict[tuple[str, str], _Measured]:
+    works = {
+        (SCRAPED, STORED): ingest_whole.scrape_to_store(told, samples),
+        (OTLP, STORED): ingest_whole.otlp_to_store(),
+        (OTLP, WALKED): ingest_whole.otlp_walked(),
+    }
+    measured: dict[tuple[str, str], _Measured] = {what: _Measured() for what in works}
+    for number in range(rounds + 2):
+        options.say(f"to the store: round {number} of {rounds + 1}")
+        for what, work in works.items():
+            done, spent = work()
+            if number > 1:  # first each target is met, and then its counters are reset
+                measured[what].speeds.append(done / spent)
+    return measured
+
+
+def _whole_rows(measured: Mapping[tuple[str, str], _Measured], samples: int) -> list[Row]:
+    series = {SCRAPED: samples, OTLP: ingest_whole.SENT * ingest_whole.SIGNALS_SENT}
+    return [
+        {
+            "exposition": source,
+            "series": series[source],
+            "parser": work,
+            "samples_per_s": speeds.median,
+            "range": speeds.range,
+            "ratio": None,
+        }
+        for (source, work), speeds in measured.items()
+    ]
 
 
 def told_again(text: str, times: int = SCRAPES) -> list[bytes]:

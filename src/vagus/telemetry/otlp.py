@@ -24,7 +24,7 @@ from vagus.telemetry.dialects import Dialect, dialect_of
 from vagus.telemetry.otlp_exponential import exponential_points
 from vagus.telemetry.otlp_layout import Bytes, Layout, Layouts, Point, Temporality, numbers
 from vagus.telemetry.otlp_meaning import Mismatch, Of, Part, parts
-from vagus.telemetry.pushed import GRID_BOUNDS, Pushed
+from vagus.telemetry.pushed import GRID_BOUNDS, Pushed, Told
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.senders import Senders
 from vagus.telemetry.sketch import Floats, Ints
@@ -65,7 +65,7 @@ class _Plan:
     topology: Topology
     epoch: int
     numbers: tuple[_Numbers, ...]
-    targets: tuple[int, ...]
+    told: tuple[Told, ...]
     refused: tuple[tuple[Rejected, str, str], ...]
 
 
@@ -91,10 +91,11 @@ class OtlpMetrics:
         for group in plan.numbers:
             self._add(group, payload)
         self.points += len(layout.points)
-        targets = set(plan.targets)
+        scrapes = self._pushed.scrapes(plan.told)
         if layout.exponential:
-            targets.update(self._take_exponential(request))
-        return self._pushed.scrapes(sorted(targets)), len(plan.refused)
+            rows = np.array(sorted(set(self._take_exponential(request))), dtype=np.int64)
+            scrapes += self._pushed.scrapes(self._pushed.told(rows))
+        return scrapes, len(plan.refused)
 
     # --- the numbers of one request ---------------------------------------------------------------
 
@@ -146,7 +147,7 @@ class OtlpMetrics:
                     self._pushed.bucket_totals(
                         one, GRID_BOUNDS, counts[None], at, since, part.scale
                     )
-                yield from self._pushed.targets(one)
+                yield row
             self.points += 1
 
     # --- what a layout means ----------------------------------------------------------------------
@@ -172,9 +173,7 @@ class OtlpMetrics:
                 _put(groups, point, part, row)
         found = tuple(_arrays(group) for group in groups.values())
         rows = np.array(sorted(seen), dtype=np.int64)
-        return _Plan(
-            topology, self._pushed.epoch, found, self._pushed.targets(rows), tuple(refused)
-        )
+        return _Plan(topology, self._pushed.epoch, found, self._pushed.told(rows), tuple(refused))
 
     def _rows_of(
         self, point: Point, refused: list[tuple[Rejected, str, str]]

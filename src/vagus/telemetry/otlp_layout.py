@@ -89,10 +89,14 @@ class Layout:
 
 def numbers(payload: Bytes, places: Ints, dtype: str) -> NDArray[np.generic]:
     """The eight-byte numbers at ``places`` (shape as theirs); 0 where a place is -1."""
-    if not len(payload):
+    if len(payload) < 8:
         return np.zeros(places.shape, dtype)
-    found = payload[np.maximum(places, 0)[..., None] + np.arange(8)].view(dtype)[..., 0]
-    return np.where(places < 0, np.zeros(1, dtype), found)
+    # Every eight bytes, from each byte on: numbers stand where they stand, not where it is even.
+    every = np.ndarray((len(payload) - 7,), dtype, payload.data, strides=(1,))
+    missing = places < 0
+    if missing.any():
+        return np.where(missing, np.zeros(1, dtype), every[np.where(missing, 0, places)])
+    return every[places]
 
 
 class Layouts:

@@ -16,6 +16,7 @@ it belongs to a new life of its series.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
@@ -53,6 +54,17 @@ class _Target:
     is_new: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Signals of one subject that are told together."""
+
+    subject: Subject
+    names: tuple[str, ...]  # of what is a number
+    targets: Ints  # theirs
+    gauges: tuple[int, ...]  # among them
+    distributions: tuple[int, ...]
+
+
 class Pushed:
     """Sources are rows of arrays; a target is what they add to."""
 
@@ -62,7 +74,8 @@ class Pushed:
         self._began = round(clock.now() * 1e9)
         self._targets: list[_Target] = []
         self._index: dict[tuple[Subject, str], int] = {}
-        self._totals: Floats = np.zeros(64)  # by target
+        self._totals: Floats = np.zeros(64)  # by target; of a gauge, what was said last
+        self._shared: set[int] = set()  # gauges that several senders tell
         self._rows: dict[Hashable, int] = {}
         self._used = 0
         self._target_of: Ints = np.zeros(64, dtype=np.int64)
@@ -95,7 +108,10 @@ class Pushed:
         self._seen[row] = self._clock.monotonic()
         self._known[row] = False
         self._rows[key] = row
-        self._targets[target].sources.append(row)
+        sources = self._targets[target].sources
+        sources.append(row)
+        if len(sources) > 1 and SIGNALS[signal].instrument is Instrument.GAUGE:
+            self._shared.add(target)
         self._many[subject] = self._many.get(subject, 0) + 1
         return row
 
@@ -106,6 +122,8 @@ class Pushed:
             self._targets.append(_Target(subject, signal))
             if found == len(self._totals):
                 self._totals = grown(self._totals, 2 * found, 0.0)
+            if SIGNALS[signal].instrument is Instrument.GAUGE:
+                self._totals[found] = np.nan
         return found
 
     def is_told(self, subject: Subject, signal: str, besides: Hashable) -> bool:
@@ -116,21 +134,37 @@ class Pushed:
         others = [s for s in self._targets[found].sources if s != self._rows.get(besides)]
         return bool(self._is_fresh(np.array(others, dtype=np.int64)).any())
 
-    def targets(self, rows: Ints) -> tuple[int, ...]:
-        """What ``rows`` add to, as :meth:`scrapes` wants it."""
-        return tuple(np.unique(self._target_of[rows]).tolist())
+    def told(self, rows: Ints) -> tuple[Told, ...]:
+        """What ``rows`` add to, subject by subject, as :meth:`scrapes` wants it."""
+        by_subject: dict[Subject, list[int]] = {}
+        for index in np.unique(self._target_of[rows]).tolist():
+            by_subject.setdefault(self._targets[index].subject, []).append(index)
+        return tuple(self._told(subject, found) for subject, found in by_subject.items())
+
+    def _told(self, subject: Subject, targets: list[int]) -> Told:
+        kind = {t: SIGNALS[self._targets[t].signal].instrument for t in targets}
+        values = [t for t in targets if kind[t] is not Instrument.DISTRIBUTION]
+        return Told(
+            subject,
+            tuple(self._targets[t].signal for t in values),
+            np.array(values, dtype=np.int64),
+            tuple(t for t in values if kind[t] is Instrument.GAUGE),
+            tuple(t for t in targets if kind[t] is Instrument.DISTRIBUTION),
+        )
 
     # --- in ---------------------------------------------------------------------------------------
 
     def gauges(self, rows: Ints, values: Floats, times: Ints) -> None:
         """What was said of how things stand; shapes (n,), times in ns."""
-        good = np.isfinite(values)
-        self._refuse(Rejected.NOT_FINITE, ~good)
-        rows, values, times = rows[good], values[good], times[good]
         new, _ = self._is_new(rows, times)
-        rows = rows[new]
-        self._value[rows], self._time[rows] = values[new], times[new]
+        rows, values, times = rows[new], values[new], times[new]
+        bad = ~np.isfinite(values)
+        self._refuse(Rejected.NOT_FINITE, bad)
+        values = np.where(bad, np.nan, values)
+        self._value[rows], self._time[rows] = values, times
+        self._totals[self._target_of[rows]] = values
         self._hear(rows)
+        self._known[rows] = ~bad
 
     def totals(self, rows: Ints, values: Floats, times: Ints, starts: Ints) -> None:
         """Counters as they stand since ``starts``."""
@@ -214,48 +248,58 @@ class Pushed:
 
     # --- out --------------------------------------------------------------------------------------
 
-    def scrapes(self, targets: Iterable[int]) -> list[Scrape]:
-        """How ``targets`` stand now, subject by subject."""
-        touched: dict[Subject, dict[str, int]] = {}
-        for index in targets:
-            target = self._targets[index]
-            touched.setdefault(target.subject, {})[target.signal] = index
+    def scrapes(self, told: Iterable[Told]) -> list[Scrape]:
+        """How the signals of ``told`` stand now."""
         now, found = self._clock.now(), []
-        for subject, by_name in touched.items():
-            told = {name: self._targets[index].counts for name, index in by_name.items()}
-            histograms = {
-                name: Histogram(GRID_BOUNDS, tuple(counts.tolist()))
-                for name, counts in told.items()
-                if counts is not None
-            }
-            values = {n: self._stands(i) for n, i in by_name.items() if n not in histograms}
-            if first := self._first(by_name[name] for name in histograms):
-                found.append(Scrape(subject, now - 1e-3, sense=Sense.PUSH, histograms=first))
-            found.append(
-                Scrape(subject, now, values=values, sense=Sense.PUSH, histograms=histograms)
-            )
+        for one in told:
+            if self._shared:
+                for target in self._shared.intersection(one.gauges):
+                    self._totals[target] = self._together(self._targets[target])
+            values = self._totals[one.targets].tolist()
+            by_name = dict(zip(one.names, values, strict=True))
+            if math.isnan(sum(values)):
+                by_name = {name: value for name, value in by_name.items() if value == value}
+            histograms, first = self._histograms(one.distributions)
+            if first:
+                found.append(Scrape(one.subject, now - 1e-3, sense=Sense.PUSH, histograms=first))
+            if by_name or histograms:
+                found.append(
+                    Scrape(
+                        one.subject,
+                        now,
+                        values=by_name,
+                        sense=Sense.PUSH,
+                        histograms=histograms,
+                    )
+                )
         return found
 
-    def _first(self, targets: Iterable[int]) -> dict[str, Histogram]:
-        """What counts is what was added since a first reading: of what is told for the first time
-        that reading is nothing."""
-        fresh = [t for t in map(self._targets.__getitem__, targets) if t.is_new]
-        for target in fresh:
-            target.is_new = False
-        return {t.signal: Histogram(GRID_BOUNDS, (0.0,) * GRID.count) for t in fresh}
+    def _histograms(
+        self, targets: Iterable[int]
+    ) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
+        """(as they stand, what has to be told before). What counts is what was added since a first
+        reading, so of what is told for the first time that reading is nothing."""
+        found: dict[str, Histogram] = {}
+        first: dict[str, Histogram] = {}
+        for target in map(self._targets.__getitem__, targets):
+            if target.counts is None:
+                continue
+            found[target.signal] = Histogram(GRID_BOUNDS, tuple(target.counts.tolist()))
+            if target.is_new:
+                first[target.signal] = Histogram(GRID_BOUNDS, (0.0,) * GRID.count)
+                target.is_new = False
+        return found, first
 
-    def _stands(self, index: int) -> float:
-        target = self._targets[index]
-        signal = SIGNALS[target.signal]
-        if signal.instrument is not Instrument.GAUGE:
-            return float(self._totals[index])
+    def _together(self, target: _Target) -> float:
+        """What several senders said lately of one gauge; NaN if nobody did."""
         rows = np.array(target.sources, dtype=np.int64)
         values = self._value[rows[self._is_fresh(rows)]]
         if not len(values):
             return float("nan")
-        if signal.combine is Combine.SUM:
+        combine = SIGNALS[target.signal].combine
+        if combine is Combine.SUM:
             return float(values.sum())
-        return float(values.max() if signal.combine is Combine.MAX else values.mean())
+        return float(values.max() if combine is Combine.MAX else values.mean())
 
     # --- of a sender's series ---------------------------------------------------------------------
 

@@ -95,8 +95,8 @@ class OtlpTraces:
             for call in calls:
                 self._note_edge(subject, call, now)
             rows.update(self._note(subject, calls))
-        targets = self._pushed.targets(np.array(sorted(rows), dtype=np.int64))
-        return self._pushed.scrapes(targets), refused
+        told = self._pushed.told(np.array(sorted(rows), dtype=np.int64))
+        return self._pushed.scrapes(told), refused
 
     def _call(self, span: Span, subject: Subject) -> _Call | None:
         seconds = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9

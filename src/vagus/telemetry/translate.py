@@ -97,9 +97,11 @@ class Translator:
 
     def _histograms(self, values: Floats) -> Iterable[tuple[str, Histogram]]:
         for buckets in self._buckets:
-            below = values[buckets.places].sum(axis=0)
-            counts = np.diff(below, prepend=0.0)
-            if not (np.isfinite(below).all() and (counts >= 0).all()):
+            below = values[buckets.places]
+            below = below[0] if len(below) == 1 else below.sum(axis=0)
+            counts = below.copy()
+            counts[1:] -= below[:-1]
+            if not 0 <= counts.min() <= counts.max() < math.inf:
                 self._reject(f"{buckets.signal}: a bucket holds less than the one below it")
                 continue
             yield buckets.signal, Histogram(buckets.bounds, tuple(counts.tolist()))
