@@ -45,6 +45,43 @@ def binding(request: Request, facts: Facts) -> str:
     Left out is what moves by itself without meaning anything for the decision: the time, the
     attempt, the samples and the confidence of findings (unless they change the tier).
     """
+    return _bound(request, facts, assess(request, facts).tier)
+
+
+def tally(proposal: Proposal, members: Mapping[str, frozenset[str]]) -> ProposalState:
+    """What ``proposal`` has become with the answers that it has. ``members`` are the groups that
+    may be asked; a group that isn't there has nobody in it.
+
+    One *no* denies, whoever says it. APPROVED takes, of each group that is asked, so many distinct
+    people. The proposer never counts, and neither does Vagus. Answers from before the proposal or
+    after its deadline are none.
+    """
+    if proposal.state is not ProposalState.OPEN:
+        return proposal.state
+    if any(not answer.yes for answer in _in_time(proposal)):
+        return ProposalState.DENIED
+    people = _people(proposal)
+    if proposal.asks and all(_enough(ask, people, members) for ask in proposal.asks):
+        return ProposalState.APPROVED
+    return ProposalState.OPEN
+
+
+def settle(request: Request, facts: Facts, ruling: Ruling) -> Ruling:
+    """``ruling`` with its tier and its binding, and with people's yes in place of the guards'
+    questions if there is one for exactly this."""
+    tier = assess(request, facts).tier
+    bound = _bound(request, facts, tier)
+    ruling = replace(ruling, tier=max(tier, _raised(ruling)), binding=bound)
+    if ruling.decision is not Decision.ASK:
+        return ruling
+    people = _approvers(request, facts, ruling)
+    if not people:
+        return ruling
+    guards = tuple(_granted(said, people) for said in ruling.guards)
+    return replace(ruling, decision=max(said.decision for said in guards), guards=guards)
+
+
+def _bound(request: Request, facts: Facts, tier: Tier) -> str:
     remedy, cause = request.remedy, request.cause
     plan = {
         "incident": request.incident,
@@ -70,43 +107,10 @@ def binding(request: Request, facts: Facts) -> str:
         },
         "dead": remedy.target in facts.dead,
         "epoch": facts.epoch,
-        "tier": assess(request, facts).tier.name,
+        "tier": tier.name,
     }
     text = json.dumps([plan, policy, observed], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def tally(proposal: Proposal, members: Mapping[str, frozenset[str]]) -> ProposalState:
-    """What ``proposal`` has become with the answers that it has. ``members`` are the groups that
-    may be asked; a group that isn't there has nobody in it.
-
-    One *no* denies, whoever says it. APPROVED takes, of each group that is asked, so many distinct
-    people. The proposer never counts, and neither does Vagus. Answers from before the proposal or
-    after its deadline are none.
-    """
-    if proposal.state is not ProposalState.OPEN:
-        return proposal.state
-    if any(not answer.yes for answer in _in_time(proposal)):
-        return ProposalState.DENIED
-    people = _people(proposal)
-    if proposal.asks and all(_enough(ask, people, members) for ask in proposal.asks):
-        return ProposalState.APPROVED
-    return ProposalState.OPEN
-
-
-def settle(request: Request, facts: Facts, ruling: Ruling) -> Ruling:
-    """``ruling`` with its tier and its binding, and with people's yes in place of the guards'
-    questions if there is one for exactly this."""
-    bound = binding(request, facts)
-    tier = max(assess(request, facts).tier, _raised(ruling))
-    ruling = replace(ruling, tier=tier, binding=bound)
-    if ruling.decision is not Decision.ASK:
-        return ruling
-    people = _approvers(request, facts, ruling)
-    if not people:
-        return ruling
-    guards = tuple(_granted(said, people) for said in ruling.guards)
-    return replace(ruling, decision=max(said.decision for said in guards), guards=guards)
 
 
 def _approvers(request: Request, facts: Facts, ruling: Ruling) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ class Assessment:
     tier: Tier
     floor: Tier
     reasons: tuple[str, ...] = ()
+    blast_radius: float = 0.0  # share of what carries callers now that is taken from them
 
     def __str__(self) -> str:
         """``R3, raised from R1: vectors keeps data``."""
@@ -90,13 +91,14 @@ def assess(request: Request, facts: Facts) -> Assessment:
     """The tier of ``request``, which is never below what it was asked for as."""
     if is_recovery(request):
         return Assessment(Tier.R1, Tier.R1)
+    share = blast_radius(request, facts)
     tier = floor = floor_of(request.remedy.action)
     reasons: list[str] = []
     if request.tier > tier:
         tier = request.tier
         reasons.append(f"{request.proposer} asked for it as {tier.name}")
     if is_treatment(request) and floor is not Tier.R5:
-        for least, reason in _at_least(request, facts):
+        for least, reason in _at_least(request, facts, share):
             if least > tier:
                 tier = least
                 reasons.append(reason)
@@ -104,25 +106,24 @@ def assess(request: Request, facts: Facts) -> Assessment:
             if tier < HIGHEST_BY_CIRCUMSTANCE:
                 tier = Tier(tier + 1)
                 reasons.append(reason)
-    return Assessment(tier, floor, tuple(reasons))
+    return Assessment(tier, floor, tuple(reasons), share)
 
 
 def blast_radius(request: Request, facts: Facts) -> float:
     """The share of what carries callers now that ``request`` would take from them."""
     target = request.remedy.target
-    carried = sum(facts.in_traffic(replica) for replica in facts.replicas)
     if not target.replica or not facts.replicas:
         return 1.0  # the component as a whole, or nobody knows
-    if is_recovery(request) or carried <= 0:
-        return 0.0
     kept = request.remedy.share if request.remedy.action == "weight" else 0.0
-    return max(facts.in_traffic(target) - kept, 0.0) / carried
+    taken = 0.0 if is_recovery(request) else facts.in_traffic(target) - kept
+    if taken <= 0:
+        return 0.0
+    return taken / sum(facts.in_traffic(replica) for replica in facts.replicas)
 
 
-def _at_least(request: Request, facts: Facts) -> Iterator[tuple[Tier, str]]:
+def _at_least(request: Request, facts: Facts, share: float) -> Iterator[tuple[Tier, str]]:
     """Tiers that the blast radius and the target ask for, whatever else is so."""
     component, action = request.remedy.target.component, request.remedy.action
-    share = blast_radius(request, facts)
     if share >= 1.0 - _ROUNDING:
         yield Tier.R3, f"it takes all of {component} that carries callers"
     elif share > LARGE_SHARE + _ROUNDING:

@@ -14,7 +14,7 @@ from vagus.policy.guards.licence import at_tier
 from vagus.policy.remedies import is_recovery
 from vagus.policy.rule_facts import WEEKDAYS, RuleFacts
 from vagus.policy.rules import RuleAnswer, Rules, Verdict
-from vagus.policy.tiers import APPROVERS, assess, blast_radius
+from vagus.policy.tiers import APPROVERS, assess
 
 
 def rules(request: Request, facts: Facts) -> GuardRuling:
@@ -34,7 +34,7 @@ def rules(request: Request, facts: Facts) -> GuardRuling:
         return allow("rules", "there are none", rules=0.0)
     said = answered(facts.rules, facts.rules.judge(seen(request, facts)))
     raised = Tier(int(said.numbers.get("tier", Tier.R0)))
-    if said.decision is Decision.ALLOW and raised > assess(request, facts).tier:
+    if raised and said.decision is Decision.ALLOW and raised > assess(request, facts).tier:
         held = at_tier(raised, request, facts)
         reason = f"{said.reason}; {held.reason}"
         return replace(said, decision=held.decision, reason=reason, ask=held.ask)
@@ -43,7 +43,7 @@ def rules(request: Request, facts: Facts) -> GuardRuling:
 
 def seen(request: Request, facts: Facts) -> RuleFacts:
     """The request as rules see it."""
-    remedy, cause = request.remedy, request.cause
+    remedy, cause, kind = request.remedy, request.cause, assess(request, facts)
     local = datetime.fromtimestamp(facts.now, ZoneInfo(facts.rules.timezone))
     record = facts.record
     return RuleFacts(
@@ -54,8 +54,8 @@ def seen(request: Request, facts: Facts) -> RuleFacts:
         replica=remedy.target.replica,
         kind=facts.kind.value if facts.kind is not None else "",
         replicas=len(facts.replicas),
-        tier=assess(request, facts).tier,
-        blast_radius=blast_radius(request, facts),
+        tier=kind.tier,
+        blast_radius=kind.blast_radius,
         fault=cause.fault,
         confidence=cause.confidence,
         hour=local.hour,

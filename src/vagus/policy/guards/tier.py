@@ -6,7 +6,7 @@ from vagus.model import GuardRuling, Request, Tier
 from vagus.policy.answers import allow, ask, deny
 from vagus.policy.facts import Facts
 from vagus.policy.remedies import is_recovery
-from vagus.policy.tiers import APPROVERS, assess, blast_radius
+from vagus.policy.tiers import APPROVERS, assess
 
 
 def tier(request: Request, facts: Facts) -> GuardRuling:
@@ -22,7 +22,7 @@ def tier(request: Request, facts: Facts) -> GuardRuling:
     numbers = {
         "tier": float(kind.tier),
         "floor": float(kind.floor),
-        "blast_radius": blast_radius(request, facts),
+        "blast_radius": kind.blast_radius,
         "callers": float(len(facts.callers)),
         "confidence": request.cause.confidence,
     }
