@@ -56,7 +56,7 @@ def of_intent(intent: Intent) -> Facts:
         "target": str(request.remedy.target),
         "purpose": request.purpose.value,
         "share": request.remedy.share,
-        "tier": (request.tier if intent.ruling.tier is None else intent.ruling.tier).name,
+        "tier": intent.tier.name,
         "state": intent.state.value,
         "note": intent.note,
     }

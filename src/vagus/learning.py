@@ -62,7 +62,7 @@ class Learning:
         record = self.record(trial.action, trial.fault, trial.target.component)
         workflow = f"{request.incident}:{request.epoch}"
         self._ledger.append(workflow, intent.token, "learned", of_trial(trial, record))
-        self._move_licences(trial, request.tier)
+        self._move_licences(trial, intent.tier)
 
     def _move_licences(self, trial: Trial, tier: Tier) -> None:
         component = trial.target.component

@@ -73,10 +73,11 @@ class School:
             attempt=1,
             remedy=Remedy("replace", target),
             cause=Cause(fault, target, 0.9),
-            tier=self.tier,
+            tier=Tier.R1,
         )
         acted = self.clock.now()
-        ruling, check = Ruling(Decision.ALLOW, ()), Check(target, 3, 5.0, 60.0)
+        ruling = Ruling(Decision.ALLOW, (), self.tier)  # what counts is the tier that the gate saw
+        check = Check(target, 3, 5.0, 60.0)
         intent = Intent(request, ruling, IntentState.APPLIED, check, acted - 1, acted_at=acted)
         self.clock.advance(12.0)
         self.learning.learn(intent, Verdict(outcome, "seen", self.clock.now()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vagus.model.plan import Tier
 from vagus.model.ruling import Request, Ruling
 from vagus.model.subject import Subject
 
@@ -54,3 +55,8 @@ class Intent:
     @property
     def token(self) -> str:
         return self.request.token
+
+    @property
+    def tier(self) -> Tier:
+        """As the gate computed it for this very request, from the floor that was asked with."""
+        return self.request.tier if self.ruling.tier is None else self.ruling.tier
