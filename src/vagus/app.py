@@ -33,7 +33,7 @@ from vagus.leadership import Lead, leading, only_while_leading
 from vagus.learning import Learning
 from vagus.licensing import follow_file
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Request, Ruling, SensesReport, Subject
+from vagus.model import Attempt, Incident, Request, Rollout, Ruling, SensesReport, Subject
 from vagus.notify.compose import Composer
 from vagus.notify.deliver import Notifier, Recipient, recipients_of
 from vagus.planning.plan import Playbooks
@@ -69,6 +69,7 @@ from vagus.telemetry.memory import Memory
 from vagus.telemetry.rejections import Rejections
 from vagus.telemetry.store import Store
 from vagus.topology import Topology
+from vagus.verification.rollout import RolloutVerdict, judge_rollout
 
 log = structlog.get_logger()
 

@@ -15,7 +15,16 @@ from fastapi import APIRouter, FastAPI
 from vagus import __version__
 from vagus.api import problems
 from vagus.api.doors import GUARDED, Doors
-from vagus.api.routes import controls, events, incidents, ledger, licences, open, proposals
+from vagus.api.routes import (
+    controls,
+    events,
+    incidents,
+    ledger,
+    licences,
+    open,
+    proposals,
+    rollouts,
+)
 from vagus.api.served import Served
 
 _ABOUT = """\
@@ -27,7 +36,7 @@ seconds since the Unix epoch, and every call that changes something is in the le
 and its result.
 """
 
-_ROUTERS = (incidents, proposals, ledger, licences, controls, events)
+_ROUTERS = (incidents, proposals, ledger, licences, rollouts, controls, events)
 
 
 def build(served: Served) -> FastAPI:

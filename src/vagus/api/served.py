@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from vagus.clock import Clock
 from vagus.config import Settings
-from vagus.model import Proposal, ProposalState
-from vagus.ports import Controls, Incidents, Intents, Licences, Proposals
+from vagus.model import Proposal, ProposalState, Rollout
+from vagus.ports import Controls, Incidents, Intents, Licences, Proposals, Rollouts
 from vagus.snapshot import Snapshot
 from vagus.state.ledger import Ledger
 from vagus.state.tokens import Tokens
+from vagus.verification.rollout import RolloutVerdict
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Served:
     proposals: Proposals
     licences: Licences
     controls: Controls
+    rollouts: Rollouts
+    judge_rollout: Callable[[Rollout], RolloutVerdict]
     transaction: Callable[[], AbstractContextManager[object]]
     """Everything that is written inside of it, on one thread, is written together or not at all."""
     remedies: frozenset[str]  # the actions that a licence can be for ...

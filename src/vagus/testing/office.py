@@ -37,7 +37,9 @@ from vagus.state.intents import Intents
 from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
 from vagus.state.proposals import Proposals
+from vagus.state.rollouts import Rollouts
 from vagus.state.tokens import Tokens
+from vagus.verification.rollout import judge_rollout
 
 CHAT2 = Subject("chat", "chat-2")
 ROLES = ("viewer", "operator", "approver", "admin")
@@ -151,6 +153,8 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         proposals=Proposals(database),
         licences=Licences(database),
         controls=controls,
+        rollouts=Rollouts(database),
+        judge_rollout=lambda rollout: judge_rollout(rollout, {}, (), clock.now()),
         transaction=database.write,
         remedies=frozenset({"restart", "eject"}),
         faults=frozenset({"replica-hung"}),
