@@ -123,6 +123,12 @@ class Tokens:
         token = _token(row)
         return token if token.valid(self._database.clock.now()) else None
 
+    def stands(self, token_id: str) -> bool:
+        """Whether the token of this id is still valid: for what it opened and left open."""
+        with self._database.read() as connection:
+            row = connection.execute(select(_rows).where(_rows.c.id == token_id)).one_or_none()
+        return row is not None and _token(row).valid(self._database.clock.now())
+
     def all(self) -> Sequence[Token]:
         """Every token there ever was, oldest first."""
         with self._database.read() as connection:

@@ -83,6 +83,29 @@ async def test_feeds_are_bounded(office: Office, session: aiohttp.ClientSession)
             assert answer.content_type == "application/problem+json"
 
 
+async def test_a_feed_ends_with_its_token(office: Office, session: aiohttp.ClientSession) -> None:
+    tokens = office.served.tokens
+    viewer = next(token for token in tokens.all() if token.name == "viewer")
+    async with serve(office.app, office.served.settings.api) as port:
+        url = f"http://127.0.0.1:{port}/v1/events"
+        headers = {**office.headers("viewer"), "Last-Event-ID": "0"}
+        async with session.get(url, headers=headers) as answer:
+            await read(answer, 1)
+            tokens.revoke(viewer.id, "test")
+            rest = (await answer.content.read()).decode()  # until its end
+    assert "token.revoked" not in rest
+
+
+async def test_a_watchdog_may_ask_for_the_head_alone(
+    office: Office, session: aiohttp.ClientSession
+) -> None:
+    async with serve(office.app, office.served.settings.api) as port:
+        for path, status in (("/healthz", 200), ("/v1/mode", 405)):
+            url = f"http://127.0.0.1:{port}{path}"
+            async with session.head(url, headers=office.headers("viewer")) as answer:
+                assert answer.status == status
+
+
 async def test_the_feed_needs_a_token(office: Office, session: aiohttp.ClientSession) -> None:
     async with (
         serve(office.app, office.served.settings.api) as port,

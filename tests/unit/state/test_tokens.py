@@ -73,6 +73,15 @@ def test_revoking_an_unknown_one_says_so(tokens: Tokens) -> None:
         tokens.revoke("tok-1", "ann")
 
 
+def test_what_a_token_opened_can_be_asked_for_later(tokens: Tokens, clock: ManualClock) -> None:
+    short = tokens.create("jo", Role.VIEWER, "root", lifetime=60.0).token
+    gone = tokens.create("jo", Role.VIEWER, "root").token
+    assert tokens.stands(short.id)
+    tokens.revoke(gone.id, "ann")
+    clock.advance(60.0)
+    assert [tokens.stands(name) for name in (short.id, gone.id, "tok-none")] == [False] * 3
+
+
 @pytest.mark.parametrize(
     "secret",
     [

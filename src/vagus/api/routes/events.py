@@ -3,7 +3,8 @@
 It reads the ledger and is told nothing by those who write it: so it shows what other processes of
 the same state wrote, misses nothing between a reconnect and the next look, and can't slow anybody
 down. Each event's id is the entry's number; a browser's ``EventSource`` sends the last one it saw
-as ``Last-Event-ID`` when it comes back. An open feed ends with the server, at once.
+as ``Last-Event-ID`` when it comes back. An open feed ends with the server, at once, and with the
+token that opened it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request
 from starlette.responses import StreamingResponse
 
-from vagus.api.access import Works, needs
+from vagus.api.access import Caller, Works, needs
 from vagus.api.problems import Problem
 from vagus.api.served import Served
 from vagus.api.views import EntryView
@@ -52,6 +53,7 @@ class Feeds:
 async def feed(
     request: Request,
     works: Works,
+    caller: Caller,
     last_event_id: Annotated[
         str | None,
         Header(pattern=_NUMBER, description="the number of the last entry that was seen"),
@@ -71,19 +73,21 @@ async def feed(
     else:
         after = int(last_event_id)
     return StreamingResponse(
-        _entries(works, feeds, after),
+        _entries(works, feeds, caller.id, after),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _entries(works: Served, feeds: Feeds, after: int) -> AsyncIterator[str]:
+async def _entries(works: Served, feeds: Feeds, token: str, after: int) -> AsyncIterator[str]:
     feeds.open += 1
     try:
         yield f"retry: {1000 * LOOK_EVERY:.0f}\n\n"
         silent = 0.0
         while not feeds.ending.is_set():
-            found = await asyncio.to_thread(_next, works, after)
+            found = await asyncio.to_thread(_next, works, token, after)
+            if found is None:
+                return
             for entry in found:
                 after = entry.seq
                 yield f"id: {entry.seq}\ndata: {entry.model_dump_json()}\n\n"
@@ -97,7 +101,10 @@ async def _entries(works: Served, feeds: Feeds, after: int) -> AsyncIterator[str
         feeds.open -= 1
 
 
-def _next(works: Served, after: int) -> list[EntryView]:
+def _next(works: Served, token: str, after: int) -> list[EntryView] | None:
+    """What was written since; None if whoever listens may no longer."""
+    if not works.tokens.stands(token):
+        return None
     return [EntryView.of(entry) for entry in works.ledger.page(after, AT_ONCE)]
 
 
