@@ -45,35 +45,40 @@ class Outbox:
 
     def fill(self, compose: Compose) -> int:
         """Read on in the ledger and write what ``compose`` says of it. Returns how many entries
-        were read; 0 when there is nothing new."""
+        were read; 0 when there is nothing new.
+
+        Composing looks many things up, so it is done before the write lock is taken.
+        """
         with self._database.read() as connection:
-            if self._ledger.head().seq <= (_cursor(connection) or 0):
+            here = _cursor(connection) or 0
+            if self._ledger.head().seq <= here:
                 return 0
+        entries = list(islice(self._ledger.entries(here), _PAGE))
+        news = [(entry, target, said) for entry in entries for target, said in compose(entry)]
         with self._database.write() as connection:
+            if (_cursor(connection) or 0) != here:
+                return 0  # somebody else has read on meanwhile, and written it
             now = self._database.clock.now()
-            entries = list(islice(self._ledger.entries(_cursor(connection) or 0), _PAGE))
-            for entry in entries:
-                for target, message in compose(entry):
-                    connection.execute(
-                        _rows.insert().values(
-                            id=f"{entry.seq}-{target}",
-                            seq=entry.seq,
-                            target=target,
-                            occasion=message.occasion,
-                            title=message.title,
-                            body=message.body,
-                            state=_WAITING,
-                            tries=0,
-                            created_at=now,
-                            next_at=now,
-                        )
+            for entry, target, message in news:
+                connection.execute(
+                    _rows.insert().values(
+                        id=f"{entry.seq}-{target}",
+                        seq=entry.seq,
+                        target=target,
+                        occasion=message.occasion,
+                        title=message.title,
+                        body=message.body,
+                        state=_WAITING,
+                        tries=0,
+                        created_at=now,
+                        next_at=now,
                     )
-            if entries:
-                moved = update(_cursors).where(_cursors.c.reader == READER)
-                connection.execute(moved.values(seq=entries[-1].seq))
-                over = (_rows.c.state != _WAITING, _rows.c.created_at < now - KEPT)
-                connection.execute(delete(_rows).where(*over))
-            return len(entries)
+                )
+            moved = update(_cursors).where(_cursors.c.reader == READER)
+            connection.execute(moved.values(seq=entries[-1].seq))
+            over = (_rows.c.state != _WAITING, _rows.c.created_at < now - KEPT)
+            connection.execute(delete(_rows).where(*over))
+        return len(entries)
 
     def due(self, target: str) -> Notification | None:
         """The next one to try for ``target``, or None while there is nothing, or it has to wait."""

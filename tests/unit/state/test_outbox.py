@@ -94,6 +94,17 @@ def test_a_crash_while_filling_reads_the_same_entries_again(ledger: Ledger, outb
     assert drain(outbox, "pager") == ["news 1", "news 2"]
 
 
+def test_two_that_fill_at_once_write_everything_once(ledger: Ledger, outbox: Outbox) -> None:
+    ledger.append("w", "1", "news")
+
+    def overtaken(entry: Entry) -> Iterator[tuple[str, Message]]:
+        assert outbox.fill(to("pager")) == 1
+        yield "pager", Message("resolved", "twice", "text")
+
+    assert outbox.fill(overtaken) == 0
+    assert drain(outbox, "pager") == ["news 1"]
+
+
 def test_a_long_absence_is_caught_up_in_pages(ledger: Ledger, outbox: Outbox) -> None:
     for n in range(450):
         ledger.append("w", str(n), "news")
