@@ -70,6 +70,7 @@ from vagus.telemetry.rejections import Rejections
 from vagus.telemetry.store import Store
 from vagus.topology import Topology
 from vagus.verification.rollout import RolloutVerdict, judge_rollout
+from vagus.waking import keep_waking
 
 log = structlog.get_logger()
 
@@ -200,7 +201,12 @@ class Vagus:
             yield vagus
 
     async def run(self) -> None:
-        await self.loop.run()
+        async with asyncio.TaskGroup() as tasks:
+            waking = tasks.create_task(
+                keep_waking(self._proposals, self.healer.wake, self._clock), name="waking"
+            )
+            await self.loop.run()
+            waking.cancel()
 
     def topology(self) -> Topology:
         """The stack as it stands now."""
@@ -256,7 +262,7 @@ class Vagus:
             remedies=frozenset(NAMES),
             faults=frozenset(FAULTS),
             tally=lambda proposal: tally(proposal, members),
-            wake=lambda proposal_id: None,
+            wake=self.healer.wake,
             snapshot=self.snapshot,
             counters=self.counters,
         )
@@ -300,8 +306,8 @@ class Vagus:
         """Put the desired traffic in force: at the start, and when an override expired."""
         try:
             self._traffic = render(self._declared, self._overrides.all(), self._clock.now())
-            if self._steering.mode() in _TOUCHES_NOTHING:
-                return
+            if self._steering.mode() in _TOUCHES_NOTHING and not self._overrides.all():
+                return  # but what was moved before must come back when its time is over
             self._lead.require()
             await reconcile(self._world, operation)
         except VagusError as error:
@@ -325,6 +331,7 @@ class Vagus:
             intents=self._intents,
             overrides=self._overrides,
             leases=leases,
+            proposals=self._proposals,
             ledger=self.ledger,
             memory=self.memory,
             learning=Learning(

@@ -33,9 +33,10 @@ from vagus.healing import VERSION
 
 SQLITE = "sqlite:///"
 SCHEMA = "vagus_workflows"
-THREADS = 64  # workflows that work at the same time; the others wait
+THREADS = 256  # workflows at the same time, those that wait for people or in a sleep too
 CONNECTIONS = 20
 ADOPT_EVERY = 2.0  # s
+MESSAGE_LOOK = 0.15  # s between two looks for a message: a yes is acted upon within half a second
 QUEUE_LOOK = 0.2  # s between two looks for what was adopted; DBOS itself would take a second
 
 _closing = threading.Event()
@@ -90,6 +91,7 @@ def launch(state_url: str, executor: str = "vagus") -> None:
         "log_level": "ERROR",
         "console_log_level": "ERROR",
         "max_executor_threads": THREADS,
+        "notification_listener_polling_interval_sec": MESSAGE_LOOK,
     }
     sa.event.listen(engine, "checkout", _refuse_when_closing)
     DBOS(config=config)

@@ -14,6 +14,7 @@ from vagus.model import (
     Intent,
     Licence,
     Notification,
+    Proposal,
     Ruling,
     Subject,
     TrackRecord,
@@ -75,6 +76,26 @@ def of_ruling(ruling: Ruling) -> Facts:
             }
             for said in ruling.guards
         ],
+    }
+
+
+def of_proposal(proposal: Proposal) -> Facts:
+    request = proposal.request
+    return {
+        "id": proposal.id,
+        "action": request.remedy.action,
+        "target": str(request.remedy.target),
+        "tier": request.tier.name,
+        "what": proposal.sheet.what,
+        "asks": [str(ask) for ask in proposal.asks],
+        "binding": proposal.binding,
+        "expires_at": proposal.expires_at,
+        "state": proposal.state.value,
+        "answers": [
+            {"by": answer.by, "yes": answer.yes, "at": answer.at, "reason": answer.reason}
+            for answer in proposal.answers
+        ],
+        "note": proposal.note,
     }
 
 

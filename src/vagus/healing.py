@@ -2,9 +2,8 @@
 
 It reads from top to bottom in :meth:`Healer.heal`. DBOS keeps the program counter: after a crash,
 at any instant, the workflow goes on from its last finished step. That makes every step run *at
-least* once, so what may happen only once is guarded by us: an intent is written before its action,
-and whoever finds that an action had begun already does not repeat it but looks whether it took
-effect (:meth:`.Steps.act`).
+least* once, so what may happen only once is guarded by us (:mod:`vagus.acting`). What people must
+decide is asked of them (:mod:`vagus.asking`), and waits as durably as everything else.
 
 The incidents table is the truth and the workflow reads it again at every rung: it stops when the
 incident was closed, or taken over by a later epoch. All waiting is durable sleep between short
@@ -18,24 +17,32 @@ from dataclasses import replace
 
 from dbos import DBOS, SetWorkflowID
 
-from vagus.healing_steps import Course, Steps
+from vagus.asking import Heard
+from vagus.healing_steps import ASK_AGAIN, RECONSIDER, Course, Steps
 from vagus.model import (
+    Decision,
     IncidentState,
     Intent,
     IntentState,
     Outcome,
     Plan,
+    ProposalState,
     Purpose,
     Remedy,
     Subject,
     Verdict,
 )
 
-VERSION = "healing-1"  # pinned: workflows that wait must survive an upgrade of the source
+VERSION = "healing-2"  # pinned: workflows that wait must survive an upgrade of the source
 RECOVERIES = 1000  # restarts after which a workflow is left alone: it may be what ends the process
 LOOK_EVERY = 0.5  # s between two looks at an action's effect
 PATIENCE = 90.0  # s that a treatment waits for a refusal that time can lift
+LISTEN = 30.0  # s between two looks at a proposal, if nobody says that it was decided
 ATTEMPTS = 2  # tries of one remedy whose action surely did not take effect
+
+
+class Superseded(Exception):
+    """The incident is over, or a later epoch has it: this workflow touches nothing more."""
 
 
 @DBOS.dbos_class()
@@ -45,30 +52,44 @@ class Healer(Steps):
         with SetWorkflowID(f"{incident}:{epoch}"):
             DBOS.start_workflow(self.heal, incident, epoch)
 
+    def wake(self, proposal: str) -> None:
+        """Let the workflow that waits for this proposal look at it now, in whatever process it
+        runs. Doing so again does nothing: the proposal's row is the truth."""
+        workflow = proposal.rsplit(":", 2)[0]
+        DBOS.send(workflow, "decided", topic=proposal, idempotency_key=f"{proposal}:decided")
+
     @DBOS.workflow(max_recovery_attempts=RECOVERIES)
     def heal(self, incident: str, epoch: int) -> str:
-        course = Course(incident, epoch)
+        try:
+            return self._heal(Course(incident, epoch))
+        except Superseded:
+            return "superseded"
+
+    def _heal(self, course: Course) -> str:
         plan = self.plan(course)
         if plan is None:
-            return "superseded"
+            raise Superseded
         since, subject = self.now(), self.successor(course, plan.target)
-        if self.look_in(course) == "sick":
+        if self._is_sick(course):
             refused = self._contain(course, plan, subject)
             if refused is not None:
                 return self._give_up(course, plan, refused)
-        elif not self.holds_traffic(course):
-            note = "the evidence went away, and nothing was held back"
-            return self.conclude(course, IncidentState.SUBSIDED, note)
 
+        not_done: list[str] = []
         for treatment in (None, *plan.treatments):
-            state, done = self.look_in(course), None
-            if state == "superseded":
-                return state
-            if treatment is None and state == "sick":
-                continue  # it does not go away by itself
-            if treatment is not None:
+            sick, done = self._is_sick(course), None
+            if treatment is None:
+                if sick:
+                    continue  # it does not go away by itself
+                if not self.holds_traffic(course):
+                    note = "the evidence went away, and nothing was held back"
+                    return self.conclude(course, IncidentState.SUBSIDED, note)
+            else:
                 done = self._carry_out(course, treatment, Purpose.TREAT)
+                if done is not None and _is_final(done):
+                    return self._give_up(course, plan, done)
                 if done is not None and done.state is not IntentState.APPLIED:
+                    not_done.append(_why_not(done))
                     continue
                 subject = self.successor(course, plan.target)
             verdict = self._watch(course, subject, done, since)
@@ -81,7 +102,18 @@ class Healer(Steps):
                 self._contain(course, plan, subject, Purpose.UNDO)
                 verdict = replace(verdict, outcome=returned)
             self._learn(done, verdict)
-        return self.conclude(course, IncidentState.ESCALATED, "nothing on the ladder helped")
+            if verdict.outcome is Outcome.WORSE and done is not None and self.undoable(done):
+                left = self._take_back(course, done)
+                if left is not None:
+                    return self._give_up(course, plan, left)
+        note = "; ".join(("nothing on the ladder helped", *not_done))
+        return self.conclude(course, IncidentState.ESCALATED, note)
+
+    def _is_sick(self, course: Course) -> bool:
+        state = self.look_in(course)
+        if state == "superseded":
+            raise Superseded
+        return state == "sick"
 
     def _learn(self, done: Intent | None, verdict: Verdict) -> None:
         """Nothing was done: it went away by itself, which says nothing of any remedy."""
@@ -94,47 +126,80 @@ class Healer(Steps):
         """Keep callers safe from ``subject``, the target or whoever replaced it. The first intent
         that was not carried out, or None if all were."""
         for remedy in plan.containment:
-            done = self._carry_out(course, replace(remedy, target=subject), purpose)
-            if done is not None and done.state is not IntentState.APPLIED:
+            while (
+                done := self._carry_out(course, replace(remedy, target=subject), purpose)
+            ) is None:
+                if not self._is_sick(course):
+                    return None
+            if done.state is not IntentState.APPLIED:
                 return done
         return None
 
+    def _take_back(self, course: Course, done: Intent) -> Intent | None:
+        """What made things worse is taken back at once. The intent that could not, or None."""
+        remedy = done.request.remedy
+        undone = self._carry_out(course, remedy, Purpose.UNDO, undoes=done.token)
+        return undone if undone is None or undone.state is not IntentState.APPLIED else None
+
     def _give_up(self, course: Course, plan: Plan, refused: Intent) -> str:
-        """Callers can't be kept safe. In shadow, say what would have followed; else escalate."""
+        """It goes on with people. In shadow, say what would have followed."""
+        request = refused.request
         if refused.state is IntentState.SHADOW:
-            for remedy in plan.treatments[:1]:
-                self.decide(course, remedy, Purpose.TREAT, next(course.rungs), 1)
-            ladder = [r.action for r in (*plan.containment, *plan.treatments[:1])]
+            ladder = [request.remedy.action]
+            if request.purpose is Purpose.CONTAIN:
+                for remedy in plan.treatments[:1]:
+                    self.decide(course, remedy, Purpose.TREAT, next(course.rungs), 1)
+                    ladder.append(remedy.action)
             note = f"shadow: would have done {', then '.join(ladder)}"
-            return self.conclude(course, IncidentState.SHADOWED, note)
-        why = refused.note or refused.ruling.reason
-        note = f"{refused.request.remedy.action} was not done: {why}"
-        return self.conclude(course, IncidentState.ESCALATED, note)
+            if not self.holds_traffic(course):
+                return self.conclude(course, IncidentState.SHADOWED, note)
+            note = f"{note}; what was held back before is still held back"
+            return self.conclude(course, IncidentState.ESCALATED, note)
+        patience = ASK_AGAIN if _people_refused(refused) else RECONSIDER
+        return self.conclude(course, IncidentState.ESCALATED, _why_not(refused), patience)
 
-    def _carry_out(self, course: Course, remedy: Remedy, purpose: Purpose) -> Intent | None:
-        """Ask, and act if allowed. A treatment that time alone stands against waits for it.
+    def _carry_out(
+        self, course: Course, remedy: Remedy, purpose: Purpose, undoes: str = ""
+    ) -> Intent | None:
+        """Ask, and act if allowed. What people must decide waits for them, and a treatment that
+        time alone stands against waits for that; each is then asked for anew.
 
-        None: the evidence went away while waiting, so there is nothing left to treat.
+        None: the evidence went away meanwhile, so there is nothing left to do.
         """
         rung, waited, failures = next(course.rungs), 0.0, 0
         for attempt in itertools.count(1):
-            intent = self.decide(course, remedy, purpose, rung, attempt)
+            intent = self.decide(course, remedy, purpose, rung, attempt, undoes)
             if intent.state is IntentState.WRITTEN:
                 intent = self.act(course, intent.token)
                 failures += intent.state is IntentState.FAILED
                 if intent.state is not IntentState.FAILED or failures >= ATTEMPTS:
                     return intent
-                continue
-            wait = intent.ruling.retry_after
-            if intent.state is not IntentState.REFUSED or wait is None:
-                return intent
-            waited += wait
-            if purpose is not Purpose.TREAT or waited > PATIENCE:
-                return intent
-            DBOS.sleep(wait)
-            if self.look_in(course) != "sick":
-                return None
+            elif intent.state is IntentState.ASKED:
+                heard = self._ask_people(course, intent)
+                if heard.state is ProposalState.VOID:
+                    self._is_sick(course)
+                    return None
+                if heard.state is not ProposalState.APPROVED:
+                    return heard.intent
+            else:
+                wait = intent.ruling.retry_after
+                if intent.state is not IntentState.REFUSED or wait is None:
+                    return intent
+                waited += wait
+                if purpose is not Purpose.TREAT or waited > PATIENCE:
+                    return intent
+                DBOS.sleep(wait)
+                if not self._is_sick(course):
+                    return None
         raise AssertionError("unreachable")
+
+    def _ask_people(self, course: Course, asked: Intent) -> Heard:
+        """Wait for people, for as long as their question stands, and hold nothing meanwhile. The
+        proposal is looked at after every message and at least every so often: messages get lost."""
+        self.propose(course, asked.token)
+        while (heard := self.hear(course, asked.token)).state is ProposalState.OPEN:
+            DBOS.recv(asked.token, timeout_seconds=min(LISTEN, heard.left))
+        return heard
 
     def _watch(
         self, course: Course, subject: Subject, done: Intent | None, since: float
@@ -162,3 +227,20 @@ class Healer(Steps):
             if self._watch(course, subject, done, 0.0).outcome is not Outcome.HEALED:
                 return Outcome.UNCHANGED
         return Outcome.HEALED
+
+
+def _why_not(refused: Intent) -> str:
+    request = refused.request
+    what = f"{request.remedy.action} was not {'taken back' if request.undoes else 'done'}"
+    return f"{what}: {refused.note or refused.ruling.reason}"
+
+
+def _people_refused(intent: Intent) -> bool:
+    """Whether people said no to it, or nothing in time."""
+    return intent.state is IntentState.REFUSED and intent.ruling.decision is Decision.ASK
+
+
+def _is_final(intent: Intent) -> bool:
+    """Whether the ladder ends with it: people's no is one to going on alone, and what is only
+    thought of in shadow can't be verified."""
+    return intent.state is IntentState.SHADOW or _people_refused(intent)

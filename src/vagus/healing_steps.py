@@ -16,9 +16,10 @@ from typing import ParamSpec, TypeVar
 from dbos import DBOS, DBOSConfiguredInstance
 
 from vagus.acting import UNFINISHED, Acting, Call
+from vagus.asking import Asking, Heard
 from vagus.clock import Clock
 from vagus.config import Settings
-from vagus.entries import of_intent, of_ruling, of_verdict
+from vagus.entries import of_intent, of_proposal, of_ruling, of_verdict
 from vagus.errors import Conflict, StateUnavailable
 from vagus.learning import Learning
 from vagus.model import (
@@ -29,16 +30,18 @@ from vagus.model import (
     IntentState,
     Outcome,
     Plan,
+    ProposalState,
     Purpose,
     Remedy,
     Request,
     Ruling,
     Subject,
     Tier,
+    TrackRecord,
     Verdict,
 )
 from vagus.planning.plan import Playbooks
-from vagus.ports import Incidents, Intents, Leases, Ledger, Memory, Overrides
+from vagus.ports import Incidents, Intents, Leases, Ledger, Memory, Overrides, Proposals
 from vagus.remediation.action import Action
 from vagus.topology import Topology
 from vagus.verification.observe import judge as verify
@@ -48,6 +51,7 @@ R = TypeVar("R")
 
 STATE_RETRY = 0.5  # s between two tries to reach the state
 RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
+ASK_AGAIN = 3600.0  # s until people are asked again who said no, or nothing
 PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
 MAX_FAILED_SHARE = 0.05  # of callers' requests while traffic returns
 PACE_FLOOR = 1.0  # ... and never less than this above it, in s: small numbers are noisy
@@ -76,6 +80,7 @@ class Hands:
     intents: Intents
     overrides: Overrides
     leases: Leases
+    proposals: Proposals
     ledger: Ledger
     memory: Memory
     learning: Learning
@@ -108,6 +113,15 @@ class Steps(DBOSConfiguredInstance):
         super().__init__(name)
         self._hands = hands
         self._looks_since: float | None = None  # this process
+        self._asking = Asking(
+            clock=hands.clock,
+            proposals=hands.proposals,
+            intents=hands.intents,
+            incidents=hands.incidents,
+            actions=hands.actions,
+            record=self._record,
+            patience=hands.settings.policy.approval_timeout,
+        )
         self._acting = Acting(
             clock=hands.clock,
             intents=hands.intents,
@@ -124,9 +138,10 @@ class Steps(DBOSConfiguredInstance):
 
     @step
     def plan(self, course: Course) -> Plan | None:
+        """None: the incident is over, or in the hands of a later epoch."""
         hands = self._hands
         incident = hands.incidents.get(course.incident)
-        if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
+        if self._look_in(course) == "superseded":
             return None
         cause, component = incident.cause, incident.cause.subject.component
         plan = hands.playbooks.plan(
@@ -144,6 +159,9 @@ class Steps(DBOSConfiguredInstance):
     @step
     def look_in(self, course: Course) -> str:
         """``superseded``, ``sick`` (evidence is open) or ``well``."""
+        return self._look_in(course)
+
+    def _look_in(self, course: Course) -> str:
         incident = self._hands.incidents.get(course.incident)
         if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
             return "superseded"
@@ -151,9 +169,15 @@ class Steps(DBOSConfiguredInstance):
 
     @step
     def decide(
-        self, course: Course, remedy: Remedy, purpose: Purpose, rung: int, attempt: int
+        self,
+        course: Course,
+        remedy: Remedy,
+        purpose: Purpose,
+        rung: int,
+        attempt: int,
+        undoes: str = "",
     ) -> Intent:
-        hands = self._hands
+        hands, begins = self._hands, purpose in (Purpose.CONTAIN, Purpose.TREAT)
         request = Request(
             purpose=purpose,
             incident=course.incident,
@@ -163,15 +187,39 @@ class Steps(DBOSConfiguredInstance):
             remedy=remedy,
             cause=hands.incidents.get(course.incident).cause,
             tier=hands.tier(remedy),
+            undoes=undoes,
         )
         intent = hands.intents.decide(
             request,
             self._check(remedy.target, returning=purpose is Purpose.RETURN),
             lambda: hands.judge(request),
-            shadow=hands.shadow(),
+            # What was taken is given back in any mode: shadow begins nothing, and strands nothing.
+            shadow=begins and hands.shadow(),
         )
         self._tell(course, intent.token, "decided", of_intent(intent) | of_ruling(intent.ruling))
         return intent
+
+    @step
+    def propose(self, course: Course, token: str) -> None:
+        """Ask people for what the gate did not want to decide."""
+        proposal = self._asking.propose(token)
+        self._tell(course, token, "proposed", of_proposal(proposal))
+
+    @step
+    def hear(self, course: Course, token: str) -> Heard:
+        """What people made of it so far. Where nothing is sick any more, nobody needs to answer."""
+        intent = self._hands.intents.get(token)
+        begins = intent is None or intent.request.purpose in (Purpose.CONTAIN, Purpose.TREAT)
+        state = self._look_in(course)
+        moot = ""
+        if state == "superseded":
+            moot = "the incident is over, or in other hands"
+        elif state == "well" and begins:
+            moot = "the evidence went away"
+        proposal, heard = self._asking.hear(token, moot=moot)
+        if heard.state is not ProposalState.OPEN:
+            self._tell(course, token, f"proposal.{heard.state}", of_proposal(proposal))
+        return heard
 
     @step
     def act(self, course: Course, token: str) -> Intent:
@@ -200,6 +248,15 @@ class Steps(DBOSConfiguredInstance):
                 hands.forget(subject, now + hands.settings.healing.warm_up)
         elif request.purpose is Purpose.RETURN:
             hands.forget(target, now)
+
+    def undoable(self, done: Intent) -> bool:
+        return self._hands.actions[done.request.remedy.action].undoable
+
+    def _record(self, request: Request) -> TrackRecord:
+        target = request.remedy.target
+        return self._hands.learning.record(
+            request.remedy.action, request.cause.fault, target.component
+        )
 
     @step
     def successor(self, course: Course, target: Subject) -> Subject:
@@ -261,9 +318,11 @@ class Steps(DBOSConfiguredInstance):
         self._hands.learning.learn(treatment, verdict)
 
     @step
-    def conclude(self, course: Course, state: IncidentState, note: str) -> str:
+    def conclude(
+        self, course: Course, state: IncidentState, note: str, retry_in: float = RECONSIDER
+    ) -> str:
         hands = self._hands
-        retry_at = hands.clock.now() + RECONSIDER if state is IncidentState.ESCALATED else None
+        retry_at = hands.clock.now() + retry_in if state is IncidentState.ESCALATED else None
         incident = hands.incidents.get(course.incident)
         while incident.epoch == course.epoch and incident.state is IncidentState.OPEN:
             try:

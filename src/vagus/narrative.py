@@ -91,6 +91,18 @@ def _of_people(event: str, facts: Mapping[str, object]) -> Line | None:
         return "" if value is None else str(value)
 
     match event:
+        case "proposed":
+            asks = facts.get("asks")
+            whom = " and ".join(map(str, asks)) if isinstance(asks, list) else ""
+            return Line("ask", f"asks {whom}: {fact('what')}? vagus approve {fact('id')}")
+        case "proposal.approved" | "proposal.denied":
+            answers = facts.get("answers")
+            people = [str(a["by"]) for a in answers] if isinstance(answers, list) else []
+            yes = event == "proposal.approved"
+            said = f"{' and '.join(people)} said {'yes' if yes else 'no'} to: {fact('what')}"
+            return Line("good" if yes else "bad", said)
+        case "proposal.expired" | "proposal.void":
+            return Line("info", f"{fact('what')} is no longer asked: {fact('note')}")
         case "learned":
             return Line("info", fact("record"))
         case "licence.issued":

@@ -254,10 +254,6 @@ class Proposals(Protocol):
         """Those that are OPEN, oldest first."""
         ...
 
-    def decided(self, after: float) -> Sequence[str]:
-        """The ids of those that were decided, by whomever, at ``after`` or later."""
-        ...
-
     def recent(self, limit: int, *, before: float | None = None) -> Sequence[Proposal]: ...
 
     def of_rung(self, incident: str, epoch: int, rung: int) -> Sequence[Proposal]:

@@ -28,6 +28,7 @@ _ENDS: dict[IntentState, tuple[IntentState, ...]] = {
     IntentState.APPLIED: UNFINISHED,
     IntentState.FAILED: UNFINISHED,
     IntentState.UNDONE: (*UNFINISHED, IntentState.APPLIED, IntentState.FAILED),
+    IntentState.REFUSED: (IntentState.ASKED,),  # people said no, or nothing
 }
 """How an intent may end, and from which states."""
 
@@ -94,12 +95,13 @@ class Intents:
             if taken.rowcount == 1:
                 return True
             state = _require(connection, token).state
-            if state in (IntentState.REFUSED, IntentState.SHADOW):
+            if state in (IntentState.REFUSED, IntentState.ASKED, IntentState.SHADOW):
                 raise StateError(f"is {state} and must not be acted upon", where=token)
             return False
 
     def finish(self, token: str, state: IntentState, note: str = "") -> Intent:
-        """Write down how it ended: APPLIED, FAILED or UNDONE. Saying the same twice is one.
+        """Write down how it ended: APPLIED, FAILED, UNDONE, or REFUSED by people. Saying the same
+        twice is one.
 
         Raises :class:`~vagus.errors.Conflict` if it had ended otherwise.
         """
@@ -141,9 +143,11 @@ class Intents:
 
 
 def _state_by(ruling: Ruling, *, shadow: bool) -> IntentState:
-    if ruling.decision is not Decision.ALLOW:
+    if ruling.decision is Decision.DENY:
         return IntentState.REFUSED
-    return IntentState.SHADOW if shadow else IntentState.WRITTEN
+    if shadow:
+        return IntentState.SHADOW  # the ruling says whether people would have been asked
+    return IntentState.ASKED if ruling.decision is Decision.ASK else IntentState.WRITTEN
 
 
 def _find(connection: Connection, token: str) -> Intent | None:

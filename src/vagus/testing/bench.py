@@ -22,12 +22,16 @@ from vagus.healing_steps import Hands
 from vagus.leadership import FileClaim, Lead, only_while_leading
 from vagus.learning import Learning
 from vagus.model import (
+    Answer,
     Cause,
     Decision,
     Finding,
     GuardRuling,
     Incident,
     IntentState,
+    Proposal,
+    ProposalState,
+    Purpose,
     Request,
     Ruling,
     Sense,
@@ -36,6 +40,7 @@ from vagus.model import (
     Tier,
 )
 from vagus.planning.plan import Playbooks
+from vagus.policy.approvals import tally
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
 from vagus.state.db import open_database
@@ -45,6 +50,7 @@ from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
+from vagus.state.proposals import Proposals
 from vagus.state.trials import Trials
 from vagus.testing.world import Replica, SmallWorld
 from vagus.topology import Topology
@@ -68,7 +74,8 @@ class Bench:
     """``folder`` holds the state, unless ``url`` names another one, and the world's journal, so
     that a second bench, in another process, goes on where a first one was killed. ``altered`` may
     put something around what the workflow works with, and ``world`` change the world before
-    anything goes on in it; ``lead`` proves that this process may."""
+    anything goes on in it; ``lead`` proves that this process may; ``patience`` is how long people
+    are waited for, in seconds."""
 
     def __init__(
         self,
@@ -78,16 +85,21 @@ class Bench:
         url: str | None = None,
         lead: Lead | None = None,
         world: Callable[[SmallWorld], None] = lambda world: None,
+        patience: float = 900.0,
     ) -> None:
         self.clock = SystemClock()
         self.lead = lead or FileClaim()
-        self.settings = config.parse(STACK)
+        settings = config.parse(STACK)
+        policy = settings.policy.model_copy(update={"approval_timeout": patience})
+        self.settings = settings.model_copy(update={"policy": policy})
         self.url = url or f"sqlite:///{folder / 'vagus.db'}"
         self.database = open_database(self.url, self.clock)
         self.database.fence = self.lead.check
         self.incidents = Incidents(self.database)
         self.intents = Intents(self.database)
         self.overrides = Overrides(self.database)
+        self.proposals = Proposals(self.database)
+        self.leases = Leases(self.database)
         self.ledger = Ledger(self.database)
         self.trials = Trials(self.database)
         self.licences = Licences(self.database)
@@ -105,6 +117,7 @@ class Bench:
         self.stop_reason: str | None = None
         self.forgotten: list[Subject] = []
         self.deny: dict[str, GuardRuling] = {}
+        self.binding = "as it was shown"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -126,7 +139,8 @@ class Bench:
             incidents=self.incidents,
             intents=self.intents,
             overrides=self.overrides,
-            leases=Leases(self.database),
+            leases=self.leases,
+            proposals=self.proposals,
             ledger=self.ledger,
             memory=self.world,
             learning=Learning(self.trials, self.licences, self.ledger, "default"),
@@ -144,9 +158,23 @@ class Bench:
 
     def _judge(self, request: Request) -> Ruling:
         said = self.deny.get(request.remedy.action)
+        if said is not None and said.decision is Decision.ASK:
+            recovery = request.purpose in (Purpose.RETURN, Purpose.UNDO)
+            said = None if recovery or self._approved(request) else said
         if said is None:
-            return Ruling(Decision.ALLOW, ())
-        return Ruling(said.decision, (said,))
+            return Ruling(Decision.ALLOW, (), binding=self.binding)
+        return Ruling(said.decision, (said,), binding=self.binding)
+
+    def _approved(self, request: Request) -> bool:
+        """As the gate does it: a yes to this rung, in a world that is still the same."""
+        of_rung = self.proposals.of_rung(request.incident, request.epoch, request.rung)
+        return any(p.state is ProposalState.APPROVED and p.binding == self.binding for p in of_rung)
+
+    def answer(self, proposal: Proposal, *, yes: bool, by: str = "anna") -> None:
+        """As a person does it, through whatever door."""
+        answer = Answer(by, yes, self.clock.now())
+        self.proposals.answer(proposal.id, answer, lambda p: tally(p, {}))
+        self.healer.wake(proposal.id)
 
     def _forget(self, subject: Subject, at: float) -> None:
         """What the reflexes do: a healed replica's findings close."""

@@ -39,14 +39,14 @@ from dbos import DBOS
 from vagus import healing
 from vagus.healing import Healer
 from vagus.healing_steps import Hands, step
-from vagus.model import Aspect, IncidentState, Override
+from vagus.model import Aspect, Decision, GuardRuling, IncidentState, Override, ProposalState
 from vagus.remediation.traffic import UNHEALTHY
 from vagus.testing.bench import CHAT_2, Bench
 from vagus.testing.world import SmallWorld
 
 DEADLINE = 120.0  # s for one life of one process, on a machine that does other things too
-WRAPPED = ("incidents", "intents", "leases", "ledger", "forget", "call")  # of Hands
-WAITS = ("sleep",)  # of DBOS itself
+WRAPPED = ("incidents", "intents", "leases", "proposals", "ledger", "forget", "call")  # of Hands
+WAITS = ("sleep", "recv")  # of DBOS itself
 REPEATS = (
     12  # what is passed more often is a wait that looks again, and is tried at its first looks
 )
@@ -65,12 +65,15 @@ class Scenario:
     healed_by: str | None = "restart"
     callers_fail: bool = False
     mended: bool = False  # somebody else did, while its traffic was held back
+    said: bool | None = None  # what a person says when asked about the restart; None: nobody is
 
 
 SCENARIOS = {
     "restarted": Scenario(IncidentState.RESOLVED),
     "replaced": Scenario(IncidentState.RESOLVED, healed_by="replace"),
     "fails on return": Scenario(IncidentState.ESCALATED, callers_fail=True),
+    "approved": Scenario(IncidentState.RESOLVED, said=True),
+    "denied": Scenario(IncidentState.ESCALATED, said=False),
     "mended by hand": Scenario(IncidentState.RESOLVED, healed_by=None, mended=True),
 }
 
@@ -295,6 +298,10 @@ def _live(folder: Path, url: str, scenario: Scenario, wire: Tripwire) -> Ending:
         bench.overrides.put(Override(CHAT_2, Aspect.HEALTH, UNHEALTHY, incident.id, now))
         bench.close_findings(incident)
         bench.world.replicas_by_name["chat-2"].sick_until = None
+    if scenario.said is not None:
+        ask = GuardRuling("tier", Decision.ASK, "a person must say so")
+        bench.deny["restart"] = ask
+        threading.Thread(target=_answer, args=(bench, scenario.said), daemon=True).start()
     healed = bench.heal(incident)
     entries = list(bench.ledger.entries())
     return Ending(
@@ -306,6 +313,17 @@ def _live(folder: Path, url: str, scenario: Scenario, wire: Tripwire) -> Ending:
         held_back=any(o.aspect is not Aspect.MEMBER for o in bench.overrides.all()),
         points=tuple(wire.passed),
     )
+
+
+def _answer(bench: Bench, yes: bool) -> None:
+    """A person who is there as long as the process, and wakes what they decided before."""
+    while True:
+        for proposal in bench.proposals.recent(9):
+            if proposal.state is ProposalState.OPEN:
+                bench.answer(proposal, yes=yes)
+            else:
+                bench.healer.wake(proposal.id)
+        time.sleep(0.05)
 
 
 def _born(folder: Path, url: str, scenario: Scenario, at: Point | None, how: How) -> int:

@@ -64,7 +64,8 @@ def decided(intents: Intents, rung: int = 0, decision: Decision = Decision.ALLOW
     [
         (Decision.ALLOW, False, IntentState.WRITTEN),
         (Decision.ALLOW, True, IntentState.SHADOW),
-        (Decision.ASK, False, IntentState.REFUSED),
+        (Decision.ASK, False, IntentState.ASKED),
+        (Decision.ASK, True, IntentState.SHADOW),
         (Decision.DENY, False, IntentState.REFUSED),
         (Decision.DENY, True, IntentState.REFUSED),
     ],
