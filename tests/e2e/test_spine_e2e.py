@@ -8,24 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 import pytest_asyncio
+import yaml
 
 from vagus.clock import SystemClock
 from vagus.demo.feed import Event, VagusProcess
+from vagus.lab import weights
 from vagus.lab.load import on_lab
+from vagus.lab.progress import silent
 from vagus.lab.settings import LabSettings
 from vagus.lab.stack import Lab
+from vagus.testing.receivers import Inbox, mailbox, webhook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 SETTINGS = LabSettings(offset=12_000)
 WITHIN = 120.0  # s for anything to happen
+DAMAGED = "v2-damaged"
 RATE = 0.7  # questions a second: what a shared machine answers without queues
 
 
@@ -47,9 +55,9 @@ class Watch:
         self._lab = lab
         self._processes: list[VagusProcess] = []
 
-    async def start(self, mode: str = "auto") -> VagusProcess:
+    async def start(self, mode: str = "auto", config: Path = SETTINGS.config_file) -> VagusProcess:
         log = self._folder / f"vagus-{len(self._processes)}.log"
-        vagus = VagusProcess(SETTINGS.config_file, log, mode=mode)
+        vagus = VagusProcess(config, log, mode=mode)
         self._processes.append(vagus)
         await vagus.start()
         await vagus.until(lambda e: e.event == "started", since=0, timeout=WITHIN)
@@ -60,9 +68,10 @@ class Watch:
             await vagus.stop()
         for name, replica in (await self._lab.client.replicas()).items():
             if replica.component in ("chat", "embed") and (
-                replica.state != "running" or replica.fault
+                replica.state != "running" or replica.fault or replica.version == DAMAGED
             ):
-                await self._lab.client.restart(name, f"after {name} {replica.generation}")
+                version = SETTINGS.chat_version if replica.version == DAMAGED else None
+                await self._lab.client.restart(name, f"after {name} {replica.generation}", version)
         for stale in SETTINGS.run_dir.glob("vagus*.db*"):
             stale.unlink()
         await until_well(self._lab)
@@ -173,6 +182,136 @@ async def test_killed_in_the_middle_of_a_remediation_it_goes_on_and_repeats_noth
     over = await again.until(about("chat/chat-3", "resolved", "escalated"), since=0, timeout=WITHIN)
     assert over.event == "resolved"
     assert (await lab.client.replica("chat-3")).generation == before + 1
+
+
+class Office:
+    """A canary gets a damaged version; who is told of it, and with which tokens people answer."""
+
+    def __init__(self, folder: Path, lab: Lab, *, approval_timeout: str = "15m") -> None:
+        self.webhook, self.mail = Inbox(), Inbox()
+        self.config = SETTINGS.run_dir / "vagus-governed.yaml"
+        self._folder = folder
+        self._lab = lab
+        self._approval_timeout = approval_timeout
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        with webhook(self.webhook) as hook, mailbox(self.mail) as post:
+            urls = {
+                "hook": f"json://127.0.0.1:{hook}/vagus",
+                "post": f"mailto://127.0.0.1:{post}/?from=vagus@lab.test&to=night@lab.test",
+            }
+            settings = yaml.safe_load(SETTINGS.config_file.read_text())
+            settings["policy"]["approval_timeout"] = self._approval_timeout
+            settings["notify"] = []
+            for name, url in urls.items():
+                (self._folder / name).write_text(url)
+                target = {"name": name, "url_file": str(self._folder / name)}
+                settings["notify"].append(target)
+            self.config.write_text(yaml.safe_dump(settings))
+            yield
+
+    async def command(self, *words: str, who: str = "", expect: int = 0) -> str:
+        """What ``vagus`` prints when it is called with these words, by this person."""
+        environment = {**os.environ}
+        if who:
+            environment["VAGUS_TOKEN"] = (self._folder / f"{who}.token").read_text().strip()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "vagus", *words, "-c", str(self.config)),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        assert process.returncode == expect, said.decode()
+        return said.decode()
+
+    async def hire(self, name: str, role: str) -> None:
+        out = str(self._folder / f"{name}.token")
+        await self.command("token", "create", name, "--role", role, "--out", out)
+
+    async def roll_out(self) -> str:
+        """Tell of the rollout, and do it; the id of the rollout."""
+        said = await self.command(
+            *("deploy", "start", "chat", DAMAGED, "--previous", "v1", "--replica", "chat-3"),
+            "--json",
+            who="pipeline",
+        )
+        await self._lab.client.restart("chat-3", "rollout", DAMAGED)
+        rollout: str = json.loads(said)["id"]
+        return rollout
+
+
+@pytest.fixture(scope="module")
+def damaged_version() -> None:
+    weights.make(SETTINGS, DAMAGED, silent)
+
+
+async def arrived(inbox: Inbox, words: str) -> None:
+    clock = SystemClock()
+    deadline = clock.monotonic() + WITHIN
+    while not any(words in title + text for title, text in inbox.arrived):
+        assert clock.monotonic() < deadline, f"nobody was told of {words}"
+        await clock.sleep(0.1)
+
+
+async def test_a_bad_version_is_rolled_back_once_a_person_said_yes(
+    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+) -> None:
+    office = Office(tmp_path, lab)
+    with office.open():
+        vagus = await watch.start(config=office.config)
+        await office.hire("pipeline", "operator")
+        await office.hire("ana", "approver")
+        rollout = await office.roll_out()
+        proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
+        assert (proposed.text("action"), proposed.text("target")) == ("rollback", "chat/chat-3")
+        proposal = proposed.text("proposal")
+        await arrived(office.webhook, proposal)
+        await arrived(office.mail, proposal)
+        await office.command("approve", proposal, who="pipeline", expect=2)  # not for operators
+        assert (await lab.client.replica("chat-3")).version == DAMAGED
+        await office.command("approve", proposal, "--reason", "seen it", who="ana")
+        over = await vagus.until(
+            about("chat/chat-3", "resolved", "escalated"), since=0, timeout=WITHIN
+        )
+        assert over.event == "resolved"
+        assert (await lab.client.replica("chat-3")).version == "v1"
+        await office.command("deploy", "gate", rollout, who="pipeline", expect=1)
+        answered = [e for e in vagus.events if e.event == "called" and "ana" in e.text("by")]
+        assert answered
+
+
+async def test_a_proposal_that_nobody_answers_expires_and_escalates(
+    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+) -> None:
+    office = Office(tmp_path, lab, approval_timeout="5s")
+    with office.open():
+        vagus = await watch.start(config=office.config)
+        await office.hire("pipeline", "operator")
+        await office.roll_out()
+        await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
+        await arrived(office.webhook, "chat-3")
+        treated = [e for e in vagus.events if e.event == "applied" and e.text("purpose") == "treat"]
+        assert treated == []
+        assert (await lab.client.replica("chat-3")).version == DAMAGED
+
+
+async def test_with_the_kill_switch_on_an_approval_does_nothing(
+    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+) -> None:
+    office = Office(tmp_path, lab)
+    with office.open():
+        vagus = await watch.start(config=office.config)
+        for name, role in (("pipeline", "operator"), ("ana", "approver"), ("root", "admin")):
+            await office.hire(name, role)
+        await office.roll_out()
+        proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
+        await office.command("stop", "--reason", "migration", who="pipeline")
+        await office.command("approve", proposed.text("proposal"), who="ana")
+        await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
+        assert (await lab.client.replica("chat-3")).version == DAMAGED
+        await office.command("resume", who="root")
 
 
 async def test_ctrl_c_leaves_no_process_and_no_taken_port(lab: Lab, watch: Watch) -> None:
