@@ -1,0 +1,123 @@
+"""What a fleet has learned, kept over a restart.
+
+A snapshot is one block of bytes: a line that says what it is (format, version, length, checksum),
+then the columns as numpy writes them, without pickles. A file that is not whole, not ours or from a
+newer version is set aside under another name, with a warning, and learning starts again: no
+baseline at all is better than a wrong one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from vagus.detection.baseline.budget import Tally
+from vagus.detection.baseline.fleet import Fleet
+from vagus.errors import StateError
+
+VERSION = 1
+MAGIC = b"vagus-baselines"
+
+_log = structlog.get_logger(__name__)
+
+
+def snapshot(fleet: Fleet) -> bytes:
+    """All that ``fleet`` has learned."""
+    about = {
+        "names": fleet.names,
+        "ticks": fleet.ticks,
+        "at": fleet.at,
+        "tick": fleet.tick,
+        "seed": fleet.seed,
+        "tally": vars(fleet.tally),
+    }
+    arrays = {
+        f"{part}.{name}": array
+        for part, (state, layout) in fleet.parts().items()
+        for name, array in zip(layout, state, strict=True)
+    }
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its keyword is not an array
+    body = buffer.getvalue()
+    digest = hashlib.sha256(body).hexdigest().encode()
+    return b"%s %d %d %s\n%s" % (MAGIC, VERSION, len(body), digest, body)
+
+
+def restore(fleet: Fleet, data: bytes) -> None:
+    """Give a fleet without series what a snapshot holds. The seed and the tick must be the same.
+
+    Raises StateError if the snapshot is damaged, another's or too new; the fleet is untouched.
+    """
+    if len(fleet):
+        raise ValueError("only a fleet without series can be restored")
+    with np.load(io.BytesIO(_body(data)), allow_pickle=False) as arrays:
+        about = json.loads(arrays["about"].tobytes())
+        if (about["tick"], about["seed"]) != (fleet.tick, fleet.seed):
+            raise StateError(
+                f"baselines were learned at a tick of {about['tick']:g} s, seed {about['seed']}",
+                mend="use the same, or let Vagus learn again",
+            )
+        states = {}
+        for part, (state, layout) in fleet.parts().items():
+            read = {name: arrays[f"{part}.{name}"] for name in layout}
+            for name, column in layout.items():
+                expected = column.make(len(about["names"]))
+                if (read[name].dtype, read[name].shape) != (expected.dtype, expected.shape):
+                    raise StateError(f"the column {part}.{name} has another shape than it had")
+            states[part] = type(state)(**read)
+    tally = about["tally"]
+    fleet.adopt(about["names"], states, about["ticks"], about["at"])
+    fleet.tally = Tally(**{**tally, "recent": tuple(tally["recent"])})
+
+
+def _body(data: bytes) -> bytes:
+    head, _, body = data.partition(b"\n")
+    fields = head.split(b" ")
+    if len(fields) != 4 or fields[0] != MAGIC or not fields[1].isdigit():
+        raise StateError("this is no snapshot of baselines")
+    if int(fields[1]) != VERSION:
+        raise StateError(
+            f"the snapshot is of version {int(fields[1])}, this Vagus reads {VERSION}",
+            mend="upgrade Vagus, or let it learn again",
+        )
+    if fields[2] != b"%d" % len(body) or fields[3] != hashlib.sha256(body).hexdigest().encode():
+        raise StateError("the snapshot of baselines is damaged")
+    return body
+
+
+def save(fleet: Fleet, path: Path) -> None:
+    """Write a snapshot, whole or not at all."""
+    fresh = path.with_name(path.name + ".new")
+    with fresh.open("wb") as file:
+        file.write(snapshot(fleet))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def load(fleet: Fleet, path: Path) -> bool:
+    """Restore from a file if there is a good one; a bad one is set aside with a warning."""
+    try:
+        restore(fleet, path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except StateError as error:
+        aside = _aside(path)
+        path.rename(aside)
+        _log.warning("baselines_set_aside", reason=str(error), file=str(aside))
+        return False
+    return True
+
+
+def _aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.bad-{number}")).exists():
+        number += 1
+    return aside
