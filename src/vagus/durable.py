@@ -98,7 +98,6 @@ def launch(state_url: str, executor: str = "vagus") -> None:
     _quicken()
     DBOS.launch()
     if shared:
-        adopt(executor)
         threading.Thread(
             target=_keep_adopting, args=(executor,), name="adopting", daemon=True
         ).start()
@@ -127,12 +126,13 @@ def adopt(me: str) -> int:
 
 
 def _keep_adopting(me: str) -> None:
-    while not _closing.wait(ADOPT_EVERY):
+    while not _closing.is_set():
         try:
             adopt(me)
         except Exception as error:  # noqa: BLE001 - whatever it was, the next round tries again
             if not _closing.is_set():
                 logging.getLogger("vagus").warning("workflows can't be adopted now: %s", error)
+        _closing.wait(ADOPT_EVERY)
 
 
 def _quicken() -> None:
