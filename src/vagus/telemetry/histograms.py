@@ -23,6 +23,7 @@ from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.sketch import SECONDS, Floats, Ints, laid_out
 
 MAX_BOUNDS = 512  # of one histogram
+MAX_COUNT = 2.0**53  # in a bucket; beyond, one more is not told from none
 _AT_ONCE = 512  # deltas that are laid out together: 3.6 MB
 
 
@@ -97,5 +98,5 @@ def _is_sound(histogram: Histogram) -> bool:
         0 < len(bounds) <= MAX_BOUNDS
         and len(histogram.counts) == len(bounds) + 1
         and bool(np.isfinite(bounds).all() and (np.diff(bounds) > 0).all())
-        and min(histogram.counts) >= 0
+        and 0 <= min(histogram.counts) <= max(histogram.counts) <= MAX_COUNT
     )

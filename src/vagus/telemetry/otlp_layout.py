@@ -249,7 +249,8 @@ class _Walker:
                 bounds = tuple(np.frombuffer(self.data[start:stop], "<f8").tolist())
             elif number in (4, 8, 11, 12):
                 self.holes.append((start, stop))  # count, exemplar, min, max
-        if counts_at < 0 or not 1 < buckets == len(bounds) + 1 <= _MAX_BUCKETS:
+        rising = bool(np.isfinite(bounds).all() and (np.diff(bounds) > 0).all())
+        if counts_at < 0 or not rising or not 1 < buckets == len(bounds) + 1 <= _MAX_BUCKETS:
             counts_at, bounds = -1, ()
         told = tuple(sorted(dict(labels).items()))
         self.points.append(Point(metric, told, start_at, time_at, sum_at, False, counts_at, bounds))

@@ -27,6 +27,7 @@ from vagus.clock import Clock
 from vagus.model import Histogram, Scrape, Sense, Subject
 from vagus.model.signals import SIGNALS, Combine, Instrument
 from vagus.telemetry.columns import grown
+from vagus.telemetry.histograms import MAX_COUNT
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.sketch import Buckets, Floats, Ints, laid_out
 
@@ -199,6 +200,8 @@ class Pushed:
         scale: float,
     ) -> None:
         """Histograms as they stand; ``counts`` has the shape (n, bounds + 1)."""
+        good = self._countable(counts)
+        rows, counts, times, starts = rows[good], counts[good], times[good], starts[good]
         new, jumped = self._is_new(rows, times)
         rows, counts, times, starts = rows[new], counts[new], times[new], starts[new]
         lives, counting = self._lives(rows, starts, jumped[new])
@@ -224,6 +227,8 @@ class Pushed:
         self, rows: Ints, bounds: tuple[float, ...], counts: Floats, scale: float
     ) -> None:
         """What was added to histograms since the last time."""
+        good = self._countable(counts)
+        rows, counts = rows[good], counts[good]
         laid = laid_out(tuple(bound * scale for bound in bounds), counts, GRID)
         self._hear(rows)
         for row, more in zip(rows.tolist(), laid, strict=True):
@@ -238,6 +243,11 @@ class Pushed:
         more = np.bincount(buckets, weights=counts, minlength=GRID.count)
         self._hear(np.array([row]))
         self._lay(row, more)
+
+    def _countable(self, counts: Floats) -> Bools:
+        good: Bools = np.asarray((counts <= MAX_COUNT).all(axis=1))
+        self._refuse(Rejected.NOT_FINITE, ~good)
+        return good
 
     def _lay(self, row: int, more: Floats | Ints) -> None:
         target = self._targets[self._target_of[row]]

@@ -81,9 +81,11 @@ class Readings:
         times = np.array(self._times, dtype=np.float64)
         self._rows, self._values, self._times = [], [], []
         self._pending.clear()
-        rows, values, times = self._acceptable(rows, values, times)
-        counting = self._is_counter[rows]
-        self._count(rows[counting], values[counting], times[counting])
+        # Differences of what is not finite, or nearly not: they are looked at, and mean nothing.
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows, values, times = self._acceptable(rows, values, times)
+            counting = self._is_counter[rows]
+            self._count(rows[counting], values[counting], times[counting])
         self._value[rows] = values
         self._at[rows] = times
         self._seen[rows[~counting]] = self._tick
