@@ -8,6 +8,9 @@ A message that is not accepted is tried again after a pause that doubles, each m
 that one which a target can't stomach holds up no other. After the last try the ledger says that
 nobody was told. A target that is down costs its own messages their time and no other target
 anything.
+
+Many at once, in a storm or after an outage of the target, become one message that lists them: a
+hundred calls in a minute would wake nobody better, and bury the one that matters.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from vagus.config import NotifyTarget
 from vagus.entries import of_notification
 from vagus.errors import ActionError
 from vagus.model import Notification
+from vagus.notify.templates import digest
 from vagus.ports import Ledger
 from vagus.state.outbox import Compose, Outbox
 
@@ -37,6 +41,8 @@ T = TypeVar("T")
 LOOK_EVERY = 0.5  # s between two looks at the ledger and the outbox
 FIRST_PAUSE = 1.0  # s until the second try; doubles from try to try ...
 LONGEST_PAUSE = 600.0  # ... up to this
+CROWD = 5  # messages that are due at once and still told one by one; more are told as one ...
+MOST_AT_ONCE = 200  # ... of at most so many
 TRIES = 16  # about 70 minutes; then it is written down that nobody was told
 
 
@@ -60,7 +66,7 @@ class Notifier:
         clock: Clock,
     ) -> None:
         self._recipients = recipients
-        self._compose = compose
+        self.compose = compose
         self._outbox = outbox
         self._ledger = ledger
         self._clock = clock
@@ -107,20 +113,23 @@ class Notifier:
                 await self._clock.sleep(LOOK_EVERY)
 
     def _fill(self) -> bool:
-        return self._outbox.fill(self._compose) > 0
+        return self._outbox.fill(self.compose) > 0
 
     def _deliver_one(self, recipient: Recipient) -> Callable[[], bool]:
         def step() -> bool:
-            notification = self._outbox.due(recipient.name)
-            if notification is None:
+            due = self._outbox.due(recipient.name, limit=MOST_AT_ONCE)
+            if not due:
                 return False
+            batch = due if len(due) > CROWD else due[:1]
             try:
-                recipient.send(notification)
+                recipient.send(digest(batch) if len(batch) > 1 else batch[0])
             except ActionError as error:
-                self._not_taken(notification, error)
+                for notification in batch:
+                    self._not_taken(notification, error)
             else:
-                self._outbox.sent(notification)
-                self._count("sent")
+                for notification in batch:
+                    self._outbox.sent(notification)
+                    self._count("sent")
             return True
 
         return step

@@ -8,18 +8,31 @@ alike.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from vagus.config import Occasion
-from vagus.model import Finding, Incident, Intent, IntentState, Message, Proposal, Tier
+from vagus.model import (
+    Finding,
+    Incident,
+    Intent,
+    IntentState,
+    Message,
+    Notification,
+    Proposal,
+    Tier,
+)
 from vagus.narrative import narrate
 
 FINDINGS_SHOWN = 5  # the rest is counted
 TELLS_FROM = Tier.R2  # what is done below this is not worth a message
 
 Facts = Mapping[str, object]
+
+_APPROVE = "vagus approve"
+_URGENCY = tuple(occasion.value for occasion in Occasion)  # they are listed by it
 
 _OCCASIONS: Mapping[str, Occasion] = {
     "proposed": Occasion.PROPOSED,
@@ -62,7 +75,7 @@ def proposed(proposal: Proposal) -> Message:
         f"Needed: {' and '.join(str(ask) for ask in proposal.asks)}, "
         f"until {_moment(proposal.expires_at)}. If nobody answers: {sheet.unanswered}",
         "",
-        f"vagus approve {proposal.id}",
+        f"{_APPROVE} {proposal.id}",
         f'vagus deny {proposal.id} --reason "..."',
     ]
     title = f"Vagus asks: {remedy.action} {remedy.target}?"
@@ -141,6 +154,18 @@ def plain(occasion: Occasion, event: str, facts: Facts) -> Message:
     return _message(occasion, f"Vagus: {narrate(event, facts).text}", [])
 
 
+def digest(notifications: Sequence[Notification]) -> Notification:
+    """Many messages to one target as one. What is asked stands first, with the id that answers."""
+    first = notifications[0]
+    by_urgency = sorted(notifications, key=lambda n: _URGENCY.index(n.message.occasion))
+    rows = [f"- {note.message.title}{_answered_by(note.message)}" for note in by_urgency]
+    rows += ["", "Each in full: vagus proposals, vagus incidents, vagus ledger tail"]
+    counts = Counter(note.message.occasion for note in by_urgency)
+    title = "Vagus: " + ", ".join(f"{count} {occasion}" for occasion, count in counts.items())
+    message = Message(by_urgency[0].message.occasion, title, "\n".join(rows))
+    return replace(first, id=f"{first.id}+{len(notifications) - 1}", message=message)
+
+
 def trial_run(name: str) -> Message:
     """What ``vagus notify test`` sends."""
     rows = [f"This is a test of the target {name!r}. Nothing happened and nothing is asked of you."]
@@ -155,6 +180,11 @@ def _listed(what: str, sentences: Sequence[str]) -> str:
     shown = [f"- {sentence}" for sentence in sentences[:FINDINGS_SHOWN]]
     more = len(sentences) - len(shown)
     return "\n".join([f"{what}:", *shown, *([f"- and {more} more"] if more else [])])
+
+
+def _answered_by(message: Message) -> str:
+    commands = [line for line in message.body.splitlines() if line.startswith(_APPROVE)]
+    return f": {commands[0]}" if message.occasion == Occasion.PROPOSED and commands else ""
 
 
 def _became(intent: Intent) -> str:

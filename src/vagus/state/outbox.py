@@ -9,7 +9,7 @@ it again, which is why its id goes with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
@@ -80,8 +80,8 @@ class Outbox:
             connection.execute(delete(_rows).where(*over))
         return len(entries)
 
-    def due(self, target: str) -> Notification | None:
-        """The next one to try for ``target``, or None while there is nothing, or it has to wait."""
+    def due(self, target: str, limit: int = 1) -> Sequence[Notification]:
+        """The next ones to try for ``target``; none while there is nothing, or it has to wait."""
         wanted = (
             select(_rows)
             .where(
@@ -90,11 +90,10 @@ class Outbox:
                 _rows.c.next_at <= self._database.clock.now(),
             )
             .order_by(_rows.c.next_at, _rows.c.seq)
-            .limit(1)
+            .limit(limit)
         )
         with self._database.read() as connection:
-            row = connection.execute(wanted).one_or_none()
-            return None if row is None else _notification(row)
+            return [_notification(row) for row in connection.execute(wanted)]
 
     def sent(self, notification: Notification) -> None:
         self._note(notification, state=_SENT, tries=notification.tries)

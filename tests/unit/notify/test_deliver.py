@@ -208,6 +208,26 @@ async def test_what_was_not_delivered_before_a_restart_is_delivered_after(stage:
     assert sorted(inbox.titles) == ["Vagus stands still: one", "Vagus stands still: two"]
 
 
+async def test_a_storm_is_one_message_with_what_is_asked_first(stage: Stage) -> None:
+    inbox = Inbox()
+    for n in range(40):
+        stage.stop(f"freeze {n}")
+    proposal = stage.propose()
+    with webhook(inbox) as port:
+        notifier = stage.notifier(hook=f"json://127.0.0.1:{port}/in")
+        while stage.outbox.fill(notifier.compose):
+            pass
+        async with notifier.running():
+            await until(lambda: stage.outbox.waiting() == 0)
+    ((title, text),) = inbox.arrived
+    assert title == "Vagus: 1 proposed, 40 stopped"
+    lines = text.splitlines()
+    assert lines[0] == f"- Vagus asks: replace chat/chat-2?: vagus approve {proposal.id}"
+    assert lines[1] == "- Vagus stands still: freeze 0"
+    assert lines[-1] == "[1-hook+40]"
+    assert notifier.counts["notifications_sent_total"] == 41
+
+
 async def test_targets_are_told_only_what_they_asked_for(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
