@@ -22,4 +22,4 @@ shape, ends within a minute, and is for a look only: nothing is kept of it.
 
 from __future__ import annotations
 
-NAMES = ("reaction", "ingest", "overhead", "gate", "crash")
+NAMES = ("reaction", "ingest", "overhead", "gate", "guards", "crash", "budget", "nab", "detect")

@@ -7,8 +7,6 @@ removal changes no outcome would be decoration, and its bugs would be nobody's.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,6 @@ import pytest
 from vagus.model import Decision
 from vagus.policy.gate import GUARDS, judge, name_of
 from vagus.testing.cases import a_request, some_facts
-from vagus.testing.gate_bench import GateBench, gate_bench
 from vagus.testing.guard_cases import (
     ALONE,
     Held,
@@ -26,38 +23,21 @@ from vagus.testing.guard_cases import (
     survivors,
     without,
 )
+from vagus.testing.incidents import cases_of, replays
 
 HERE = Path(__file__).parent
-INCIDENTS = {
-    file.stem.removeprefix("test_"): file
-    for file in sorted(HERE.glob("test_*.py"))
-    if file != Path(__file__)
-}
+INCIDENTS = list(replays(HERE))
 GUARD_NAMES = [name_of(guard) for guard in GUARDS]
-
-
-def replay_of(file: Path) -> Callable[[GateBench], list[Held]]:
-    spec = importlib.util.spec_from_file_location(f"incident_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    replay: Callable[[GateBench], list[Held]] = module.replay
-    return replay
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Held]]:
     """The cases of each named incident."""
-    found = {}
-    for name, file in INCIDENTS.items():
-        with gate_bench(tmp_path_factory.mktemp(name)) as bench:
-            found[name] = replay_of(file)(bench)
-    return found
+    return cases_of(HERE, tmp_path_factory.mktemp("incidents"))
 
 
 def test_there_are_the_ten() -> None:
-    assert list(INCIDENTS) == [
+    assert INCIDENTS == [
         "aws_delayed_worker",
         "aws_load_balancers",
         "azure_leap_day",
