@@ -22,6 +22,7 @@ from vagus.model import (
     Remedy,
     Request,
     Role,
+    Rollout,
     SensesReport,
     Sheet,
     Subject,
@@ -98,6 +99,11 @@ class Office:
             Licence("lic-1", "restart", "chat", "test", issued_at=now, expires_at=now + 60.0)
         )
 
+    def rollout(self, component: str) -> Rollout:
+        now = self.clock.now()
+        rollout = Rollout(f"rol-{component}", component, "v2", "v1", (), now, "test")
+        return self.served.rollouts.start(rollout)
+
     def told(self, event: str = "called") -> list[dict[str, object]]:
         """The facts of what the ledger holds of these events."""
         return [dict(e.facts) for e in self.served.ledger.entries() if e.event == event]
@@ -117,7 +123,12 @@ class Office:
 def settings_for(folder: Path, **api: object) -> config.Settings:
     return config.Settings.model_validate(
         {
-            "stack": {"chat": {"kind": "model-server"}},
+            "stack": {
+                "chat": {
+                    "kind": "model-server",
+                    "replicas": {"chat-2": "http://127.0.0.1:8102"},
+                }
+            },
             "mode": "suggest",
             "state": f"sqlite:///{folder / 'vagus.db'}",
             "policy": {

@@ -41,6 +41,13 @@ CALLS = [
         {"action": "restart", "component": "chat", "days": 1, "reason": "drills"},
     ),
     Call("POST", "/v1/licences/{licence_id}/revocation", Role.ADMIN, {"reason": "worse"}),
+    Call(
+        "POST",
+        "/v1/rollouts",
+        Role.OPERATOR,
+        {"component": "chat", "version": "v2", "previous": "v1", "replicas": ["chat-2"]},
+    ),
+    Call("POST", "/v1/rollouts/{rollout_id}/end", Role.OPERATOR, {"verdict": "promoted"}),
 ]
 RISE = Call("PUT", MODE, Role.ADMIN, {"mode": "auto", "reason": "trust"})
 
@@ -78,10 +85,10 @@ def everything(database: Database) -> dict[str, list[object]]:
 async def test_every_change_by_every_role(
     office: Office, database: Database, who: str | None
 ) -> None:
-    licence = (await _as_admin(office, CALLS[5])).json()["id"]
+    licence, rollout = office.licence().id, office.rollout("embed").id
     for rung, call in enumerate((*CALLS, RISE)):
         proposal = office.proposal(rung=rung).id
-        path = call.path.format(proposal_id=proposal, licence_id=licence)
+        path = call.path.format(proposal_id=proposal, licence_id=licence, rollout_id=rollout)
         before = everything(database), list(office.woken)
         said = len(office.told())
         async with office.client(who) as client:
