@@ -80,6 +80,16 @@ def test_killed_at_any_transition_the_incident_goes_on_and_nothing_is_repeated(
     assert wrong(endings) == {}
 
 
+def test_killed_while_people_think_nobody_is_asked_twice_and_their_yes_is_heard(
+    nurseries: list[Nursery],
+) -> None:
+    waits = ("Steps.propose", "Steps.hear", "DBOS.recv", "proposals.open", "proposals.get")
+    points = [p for p in nurseries[0].points("approved") if p.name in waits and not p.occurrence]
+    assert {p.name for p in points} == set(waits)
+    endings = try_all(nurseries, [Cell("approved", point) for point in points])
+    assert wrong(endings) == {}
+
+
 def test_stopped_and_continued_it_goes_on_and_repeats_nothing(nurseries: list[Nursery]) -> None:
     points = [
         point

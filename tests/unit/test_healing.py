@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from vagus import healing
-from vagus.model import Decision, GuardRuling, IncidentState, IntentState, Outcome, Trial
+from vagus.model import (
+    Cause,
+    Decision,
+    Endpoint,
+    GuardRuling,
+    IncidentState,
+    IntentState,
+    Outcome,
+    Plan,
+    Remedy,
+    Subject,
+    Tier,
+    Trial,
+)
+from vagus.remediation.action import Order
 from vagus.testing.bench import CHAT_2, Bench
+from vagus.testing.world import SmallWorld
 
 
 @pytest.fixture
@@ -209,3 +225,116 @@ def test_experience_changes_the_next_plan(bench: Bench) -> None:
     planned = next(e for e in bench.ledger.entries() if e.event == "planned")
     assert planned.facts["ladder"] == ["eject", "replace", "restart"]
     assert "restart healed 0 of 9" in str(planned.facts["reasons"])
+
+
+def test_shadow_that_is_chosen_midway_strands_no_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was taken is given back, whatever the mode is by then."""
+    monkeypatch.setattr(healing, "LOOK_EVERY", 0.02)
+    bench = Bench(tmp_path)
+    try:
+        forget = bench._forget
+
+        def restarted(subject: Subject, at: float) -> None:
+            bench.shadow = True
+            forget(subject, at)
+
+        object.__setattr__(bench.healer._hands, "forget", restarted)
+        incident = bench.heal(bench.sicken())
+        assert incident.state is IncidentState.RESOLVED
+        assert bench.overrides.all() == []
+        assert bench.world.endpoint("chat-2").health == "healthy"
+    finally:
+        bench.close()
+
+
+def test_shadow_that_is_chosen_before_the_treatment_leaves_it_to_people(bench: Bench) -> None:
+    bench.deny["restart"] = GuardRuling("evidence", Decision.DENY, "one sense only", 0.05)
+    incident = bench.sicken()
+    bench.healer.ensure(incident.id, incident.epoch)
+    deadline = bench.clock.monotonic() + 60
+    while ("restart", IntentState.REFUSED) not in bench.done(incident):
+        assert bench.clock.monotonic() < deadline
+    bench.shadow = True
+    bench.deny.clear()
+    ended = bench.heal(incident)
+    assert ended.state is IncidentState.ESCALATED
+    assert "still held back" in ended.note
+    assert bench.world.replicas_by_name["chat-2"].restarts == []
+
+
+class Tuning:
+    """A treatment that can be taken back. It ends the sickness, and callers pay for it."""
+
+    name, tier, moves_traffic, undoable = "tune", Tier.R1, False, True
+
+    def __init__(self, world: SmallWorld, *, jammed: bool = False) -> None:
+        self._world, self._jammed = world, jammed
+        self.undone = 0
+
+    async def apply(self, order: Order) -> None:
+        self._world.callers_fail = True
+        self._world.replicas_by_name["chat-2"].sick_until = None
+
+    async def confirm(self, order: Order) -> bool | None:
+        return self._world.callers_fail
+
+    async def undo(self, order: Order) -> None:
+        self.undone += 1
+        if not self._jammed:
+            self._world.callers_fail = False
+            self._world.replicas_by_name["chat-2"].sick_until = "restart"
+
+
+@dataclass(frozen=True)
+class TuneThenRestart:
+    """A playbook that keeps nobody away, so that callers can say that it became worse."""
+
+    def plan(self, cause: Cause, *_: object, **__: object) -> Plan:
+        treatments = tuple(Remedy(action, cause.subject) for action in ("tune", "restart"))
+        return Plan(cause.fault, cause.subject, (), treatments)
+
+
+def a_bench_that_tunes(tmp_path: Path, *, jammed: bool = False) -> tuple[Bench, Tuning]:
+    bench = Bench(tmp_path)
+    tuning = Tuning(bench.world, jammed=jammed)
+    hands = bench.healer._hands
+    object.__setattr__(hands, "playbooks", TuneThenRestart())
+    hands.actions["tune"] = tuning  # type: ignore[index]
+    bench.world.traffic["chat"] = (Endpoint("chat-2", "http://127.0.0.1:9102"),)
+    return bench, tuning
+
+
+def test_what_made_it_worse_is_taken_back_before_anything_else_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healing, "LOOK_EVERY", 0.02)
+    bench, tuning = a_bench_that_tunes(tmp_path)
+    try:
+        incident = bench.heal(bench.sicken())
+        assert incident.state is IncidentState.RESOLVED
+        assert tuning.undone == 1
+        assert bench.done(incident) == [
+            ("tune", IntentState.UNDONE),
+            ("tune", IntentState.APPLIED),
+            ("restart", IntentState.APPLIED),
+        ]
+        assert outcomes(bench)[0] == ("tune", Outcome.WORSE)
+    finally:
+        bench.close()
+
+
+def test_what_can_not_be_taken_back_is_a_matter_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healing, "LOOK_EVERY", 0.02)
+    bench, tuning = a_bench_that_tunes(tmp_path, jammed=True)
+    try:
+        incident = bench.heal(bench.sicken())
+        assert incident.state is IncidentState.ESCALATED
+        assert incident.note == "tune was not taken back: it is still in force"
+        assert tuning.undone == 2
+        assert bench.world.replicas_by_name["chat-2"].restarts == []
+    finally:
+        bench.close()
