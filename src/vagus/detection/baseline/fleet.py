@@ -41,6 +41,8 @@ COUNTED = (0, 1)
 """Families whose evidence is tallied at the rung: forecast and peers."""
 MOST = 1e15
 """What is larger is no measurement, and its square would fill a column."""
+TENTH = 0.1
+"""Of the evidence (nats) is added to the novelty (decades) of what is novel."""
 SINCE_MONDAY = 3 * DAY_S
 """The Unix epoch began on a Thursday."""
 
@@ -48,7 +50,7 @@ SINCE_MONDAY = 3 * DAY_S
 class Scores(NamedTuple):
     """What a tick showed, for each series in the order in which they were added."""
 
-    score: Floats  # how remarkable: 0 for nothing, comparable between series
+    score: Floats  # how remarkable, for ranking: novelty, and evidence where it is novel
     p_value: Floats  # of the forecast; NaN if nothing can be said
     expected: Floats
     low: Floats
@@ -243,9 +245,10 @@ class Fleet:
         """Judge one tick and learn from it.
 
         ``values[n]`` in the order of :attr:`names`; ``mask[n]`` is true where one came (what is not
-        finite, or beyond :data:`MOST`, counts as missing); ``demand[n]`` is what drives each series, NaN if nothing does;
-        ``at`` is when (Unix seconds; by default a tick after the last); ``protect[n]`` says from
-        which nothing is learned. The columns of the result are the caller's to keep.
+        finite, or beyond :data:`MOST`, counts as missing); ``demand[n]`` is what drives each
+        series, NaN if nothing does; ``at`` is when (Unix seconds; by default a tick after the
+        last); ``protect[n]`` says from which nothing is learned. The columns of the result are the
+        caller's to keep.
         """
         many = len(self)
         values = self._column(values, "values")
@@ -308,13 +311,13 @@ class Fleet:
         alarm = self._own.alarm
         over = budget.alarms(evidence, alone, together)
         opened = over & ~alarm
-        gone = alarm & (evidence <= math.log(WEIGHTS["absence"]))
+        gone = alarm & np.logical_and.reduce([wealth <= 0 for wealth in wealths])
         alarm |= over
         alarm &= ~gone
         self._count(opened, tick)
         out = self._out
         return Scores(
-            score=np.maximum(out.told, np.maximum(evidence, 0.0) / math.log(10.0)),
+            score=np.where(out.told > 0, out.told + TENTH * np.maximum(evidence, 0.0), 0.0),
             p_value=out.p.copy(),
             expected=out.expected.copy(),
             low=out.expected - BAND * out.width,
