@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from vagus.config import ApiSettings
 from vagus.errors import VagusError
@@ -32,8 +32,11 @@ class _Guest(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve(app: FastAPI, settings: ApiSettings) -> AsyncIterator[int]:
-    """Listen until the context ends; gives the port. Raises VagusError if it is taken."""
+async def serve(
+    app: ASGIApp, settings: ApiSettings, ending: asyncio.Event | None = None
+) -> AsyncIterator[int]:
+    """Listen until the context ends; gives the port. ``ending`` is set when it is about to, for
+    what would go on for ever. Raises VagusError if the port is taken."""
     listening = _listen(settings)
     port: int = listening.getsockname()[1]
     server = _Guest(
@@ -56,7 +59,8 @@ async def serve(app: FastAPI, settings: ApiSettings) -> AsyncIterator[int]:
             await asyncio.sleep(0.01)
         yield port
     finally:
-        app.state.feeds.ending.set()
+        if ending is not None:
+            ending.set()
         server.should_exit = True
         await serving
         listening.close()

@@ -9,45 +9,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
-from aiohttp import web
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
+from vagus.api.problems import Problem
+from vagus.api.server import serve
 from vagus.config import ApiSettings
-from vagus.errors import VagusError
 
 
 @asynccontextmanager
-async def serve_standby(settings: ApiSettings, leader: Callable[[], str]) -> AsyncIterator[None]:
+async def serve_standby(settings: ApiSettings, leader: Callable[[], str]) -> AsyncIterator[int]:
     """Answer ``/healthz`` with 200 and the role ``standby``, and everything else with 503, until
-    the context ends. ``leader`` names whoever leads; it may block. Raises VagusError if the port is
-    taken."""
+    the context ends; gives the port. ``leader`` names whoever leads; it may block. Raises
+    VagusError if the port is taken."""
 
-    async def healthz(_request: web.Request) -> web.Response:
-        body = {"ok": True, "role": "standby", "leader": await asyncio.to_thread(leader)}
-        return web.json_response(body)
+    async def healthz(_request: Request) -> JSONResponse:
+        who = await asyncio.to_thread(leader)
+        return JSONResponse({"ok": True, "role": "standby", "leader": who})
 
-    async def other(_request: web.Request) -> web.Response:
-        body = {
-            "type": "about:blank",
-            "title": "This process stands by",
-            "status": 503,
-            "detail": f"{await asyncio.to_thread(leader)} leads; ask there",
-        }
-        return web.json_response(body, status=503, content_type="application/problem+json")
+    async def other(scope: Scope, receive: Receive, send: Send) -> None:
+        who = await asyncio.to_thread(leader)
+        detail = f"this process stands by, and {who} leads; ask there"
+        await Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail).response()(scope, receive, send)
 
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.route("*", "/{path:.*}", other)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, settings.host, settings.port).start()
-        except OSError as error:
-            raise VagusError(
-                f"can't listen: {error.strerror}",
-                where=f"{settings.host}:{settings.port}",
-                mend="set api.port to another one, or to 0 for any",
-            ) from error
-        yield
-    finally:
-        await runner.cleanup()
+    app = Starlette(routes=[Route("/healthz", healthz), Mount("/", app=other)])
+    async with serve(app, settings) as port:
+        yield port

@@ -14,6 +14,7 @@ from vagus.api import doors
 from vagus.api.limits import KEPT, Limits
 from vagus.clock import ManualClock
 from vagus.model import Role
+from vagus.snapshot import Snapshot
 from vagus.state.db import Database
 from vagus.testing.office import Office, furnish, settings_for
 
@@ -226,17 +227,12 @@ async def test_who_can_t_be_looked_up_is_not_let_in(
 
 
 async def test_a_mistake_of_ours_is_logged_and_not_shown(office: Office) -> None:
-    def breaks(_: str) -> None:
+    def breaks() -> Snapshot:
         raise RuntimeError("password=hunter2")
 
-    proposal = office.proposal()
-    office.app.state.served = replace(office.served, wake=breaks)
+    office.app.state.served = replace(office.served, snapshot=breaks)
     transport = httpx.ASGITransport(office.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-        answer = await client.post(
-            f"/v1/proposals/{proposal.id}/answers",
-            json={"yes": True},
-            headers=office.headers("approver"),
-        )
+        answer = await client.get("/status")
     assert is_problem(answer, 500)
     assert "hunter2" not in answer.text

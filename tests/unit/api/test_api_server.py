@@ -6,12 +6,14 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import aiohttp
 import pytest
 
 from vagus.api.routes import events
 from vagus.api.server import serve
+from vagus.api.standby import serve_standby
 from vagus.config import ApiSettings
 from vagus.errors import VagusError
 from vagus.testing.office import Office
@@ -24,6 +26,10 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         yield session
+
+
+def listening(office: Office, port: int = 0) -> AbstractAsyncContextManager[int]:
+    return serve(office.app, ApiSettings(port=port), office.app.state.feeds.ending)
 
 
 async def read(answer: aiohttp.ClientResponse, count: int) -> list[tuple[int, dict[str, object]]]:
@@ -45,7 +51,7 @@ async def test_the_feed_tells_what_is_written_and_goes_on_where_it_was(
     office: Office, session: aiohttp.ClientSession
 ) -> None:
     ledger = office.served.ledger
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         url = f"http://127.0.0.1:{port}/v1/events"
         async with session.get(url, headers=office.headers("viewer")) as answer:
             assert answer.content_type == "text/event-stream"
@@ -64,7 +70,7 @@ async def test_the_feed_tells_what_is_written_and_goes_on_where_it_was(
 async def test_an_open_feed_does_not_hold_up_the_end(
     office: Office, session: aiohttp.ClientSession
 ) -> None:
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         url = f"http://127.0.0.1:{port}/v1/events"
         headers = {**office.headers("viewer"), "Last-Event-ID": "0"}
         answer = await session.get(url, headers=headers)
@@ -76,7 +82,7 @@ async def test_an_open_feed_does_not_hold_up_the_end(
 
 async def test_feeds_are_bounded(office: Office, session: aiohttp.ClientSession) -> None:
     office.app.state.feeds.open = events.FEEDS
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         url = f"http://127.0.0.1:{port}/v1/events"
         async with session.get(url, headers=office.headers("viewer")) as answer:
             assert answer.status == 503
@@ -86,7 +92,7 @@ async def test_feeds_are_bounded(office: Office, session: aiohttp.ClientSession)
 async def test_a_feed_ends_with_its_token(office: Office, session: aiohttp.ClientSession) -> None:
     tokens = office.served.tokens
     viewer = next(token for token in tokens.all() if token.name == "viewer")
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         url = f"http://127.0.0.1:{port}/v1/events"
         headers = {**office.headers("viewer"), "Last-Event-ID": "0"}
         async with session.get(url, headers=headers) as answer:
@@ -99,7 +105,7 @@ async def test_a_feed_ends_with_its_token(office: Office, session: aiohttp.Clien
 async def test_a_watchdog_may_ask_for_the_head_alone(
     office: Office, session: aiohttp.ClientSession
 ) -> None:
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         for path, status in (("/healthz", 200), ("/v1/mode", 405)):
             url = f"http://127.0.0.1:{port}{path}"
             async with session.head(url, headers=office.headers("viewer")) as answer:
@@ -108,7 +114,7 @@ async def test_a_watchdog_may_ask_for_the_head_alone(
 
 async def test_the_feed_needs_a_token(office: Office, session: aiohttp.ClientSession) -> None:
     async with (
-        serve(office.app, office.served.settings.api) as port,
+        listening(office) as port,
         session.get(f"http://127.0.0.1:{port}/v1/events") as answer,
     ):
         assert answer.status == 401
@@ -127,7 +133,7 @@ async def test_a_forwarded_address_is_not_believed(
 
     office.app.middleware_stack = None
     office.app.router = looks  # type: ignore[assignment]
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         headers = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
         async with session.get(f"http://127.0.0.1:{port}/healthz", headers=headers) as answer:
             assert answer.status == 200
@@ -136,22 +142,34 @@ async def test_a_forwarded_address_is_not_believed(
 
 
 async def test_a_port_that_is_taken_is_one_line(office: Office) -> None:
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         with pytest.raises(VagusError, match=rf"127\.0\.0\.1:{port}: port {port} is in use"):
-            async with serve(office.app, ApiSettings(port=port)):
+            async with listening(office, port):
                 pass
 
 
 async def test_a_port_is_free_again_at_once(office: Office) -> None:
-    async with serve(office.app, office.served.settings.api) as port:
+    async with listening(office) as port:
         pass
     office.app.state.feeds.ending.clear()
-    async with serve(office.app, ApiSettings(port=port)) as again:
+    async with listening(office, port) as again:
         assert again == port
 
 
 async def test_signals_stay_with_whoever_had_them(office: Office) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    async with serve(office.app, office.served.settings.api):
+    async with listening(office):
         await asyncio.sleep(0)
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+async def test_a_standby_says_who_leads_and_nothing_else(session: aiohttp.ClientSession) -> None:
+    async with serve_standby(ApiSettings(port=0), lambda: "vagus-1") as port:
+        url = f"http://127.0.0.1:{port}"
+        async with session.get(f"{url}/healthz") as answer:
+            assert await answer.json() == {"ok": True, "role": "standby", "leader": "vagus-1"}
+        for method, path in (("GET", "/"), ("PUT", "/v1/kill-switch"), ("GET", "/status")):
+            async with session.request(method, url + path) as answer:
+                assert answer.status == 503
+                assert answer.content_type == "application/problem+json"
+                assert "vagus-1 leads" in (await answer.json(content_type=None))["detail"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -102,6 +103,20 @@ async def test_an_answer_is_taken_told_and_wakes_the_workflow(
     assert office.woken == [proposal.id]
     told = office.told()[0]
     assert (told["by"], told["result"], told["note"]) == ("approver", "done", "seen it")
+
+
+async def test_an_answer_is_taken_when_nobody_can_be_woken(
+    office: Office, approver: httpx.AsyncClient
+) -> None:
+    """Who waits looks by itself, too: waking only makes it quick."""
+
+    def asleep(_: str) -> None:
+        raise RuntimeError("no such workflow")
+
+    office.app.state.served = replace(office.served, wake=asleep)
+    proposal = office.proposal()
+    answer = await answers(approver, proposal.id, yes=True)
+    assert (answer.status_code, answer.json()["state"]) == (200, "approved")
 
 
 async def test_the_same_answer_twice_is_one(office: Office, approver: httpx.AsyncClient) -> None:

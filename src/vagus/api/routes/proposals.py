@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Query
 
 from vagus.api.access import Caller, Works, needs
@@ -20,6 +21,8 @@ from vagus.api.served import Served
 from vagus.api.views import AnswerBody, Page, ProposalView
 from vagus.errors import Conflict, NotFound
 from vagus.model import Answer, Proposal, Role
+
+log = structlog.get_logger()
 
 router = APIRouter(prefix="/proposals", tags=["proposals"])
 
@@ -65,7 +68,10 @@ def answer_proposal(
 
     word = "approve" if said.yes else "deny"
     decided = changing(works, caller, f"{word} {proposal_id}", work, said.reason or "")
-    works.wake(proposal_id)
+    try:
+        works.wake(proposal_id)
+    except Exception:
+        log.warning("api.not_woken", proposal=proposal_id, exc_info=True)
     return ProposalView.of(decided)
 
 
