@@ -6,6 +6,8 @@ So one mistake is told, the one that explains the others, with its line and what
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -48,7 +50,7 @@ def first_mistake(
     place = f"{name}:{document.line_of(where)}"
     if first["type"] == "extra_forbidden":
         known = ", ".join(_siblings(root, where[:-1])) or "none"
-        text = f"unknown key {where[-1]!r} in {'.'.join(where[:-1]) or 'vagus.yaml'}"
+        text = f"unknown key {where[-1]!r} in {'.'.join(where[:-1]) or PurePath(name).name}"
         return ConfigError(text + more, where=place, mend=f"known keys here: {known}")
     said = _SAID.get(first["type"]) or str(cause or first["msg"])
     key = ".".join(where)

@@ -16,6 +16,7 @@ from importlib.resources.abc import Traversable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vagus._mistakes import first_mistake
 from vagus._yaml import load_located
 from vagus.errors import ConfigError
 from vagus.model import Cause, Plan, Remedy
@@ -120,12 +121,7 @@ def _read(file: Traversable, actions: Collection[str]) -> _Playbook:
     try:
         playbook = _Playbook.model_validate(document.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = [str(part) for part in first["loc"]]
-        line = document.line_of(where)
-        raise ConfigError(
-            f"{'.'.join(where)}: {first['msg']}", where=f"{file.name}:{line}"
-        ) from error
+        raise first_mistake(error, _Playbook, document, file.name) from error
     for key, names in (("contain", playbook.contain), ("treat", playbook.treat)):
         for name in names:
             if name not in actions:

@@ -169,7 +169,7 @@ class Pushed:
 
     def totals(self, rows: Ints, values: Floats, times: Ints, starts: Ints) -> None:
         """Counters as they stand since ``starts``."""
-        good = np.isfinite(values) & (values >= 0)
+        good = (values >= 0) & (values <= MAX_COUNT)
         self._refuse(Rejected.NOT_FINITE, ~good)
         rows, values, times, starts = rows[good], values[good], times[good], starts[good]
         new, jumped = self._is_new(rows, times)
@@ -185,7 +185,7 @@ class Pushed:
 
     def added(self, rows: Ints, values: Floats) -> None:
         """What was added since the last time."""
-        good = np.isfinite(values) & (values >= 0)
+        good = (values >= 0) & (values <= MAX_COUNT)
         self._refuse(Rejected.NOT_FINITE, ~good)
         self._hear(rows[good])
         self._add(rows[good], values[good])

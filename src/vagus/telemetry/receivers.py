@@ -86,6 +86,13 @@ class PushSource:
         return self._traces.edges
 
     async def run(self, emit: Emit) -> None:
+        try:
+            await self._serve(emit)
+        except asyncio.CancelledError:
+            self._listener.close()
+            raise
+
+    async def _serve(self, emit: Emit) -> None:
         application = web.Application(client_max_size=MAX_PACKED)
         application.add_routes(
             [
@@ -98,15 +105,14 @@ class PushSource:
             application, access_log=None, auto_decompress=False, shutdown_timeout=_STILL_OPEN
         )
         await runner.setup()
+        # A copy: the site closes what it was given, and a source may be started again.
+        listener = self._listener.dup()
         try:
-            # A copy: the site closes what it was given, and a source may be started again.
-            await web.SockSite(runner, self._listener.dup()).start()
+            await web.SockSite(runner, listener).start()
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self._listener.close()
-            raise
         finally:
             await runner.cleanup()
+            listener.close()
 
     def _take_traces(self, request: bytes) -> tuple[list[Scrape], int]:
         return self._traces.take(request, self._clock.now())
@@ -220,7 +226,7 @@ def _from_json(
 
 def _answer(kind: str, refused: int, *, is_metrics: bool) -> web.Response:
     """200, with how much was refused, in the encoding of the request."""
-    why = "see Vagus's log, and vagus_rejections_total" if refused else ""
+    why = "see Vagus's log, and the counters of what it rejected" if refused else ""
     if is_metrics:
         answer = metrics_service.ExportMetricsServiceResponse()
         if refused:

@@ -73,7 +73,7 @@ def test_without_a_gateway_nothing_moves_traffic() -> None:
     [
         ("fault: replica-slow\ntreat: [reboot]\n", "a.yaml:2: unknown action 'reboot'"),
         ("fault: replica-sleepy\n", "unknown fault 'replica-sleepy'"),
-        ("fault: replica-slow\nif: busy\n", "a.yaml:2: if"),
+        ("fault: replica-slow\nif: busy\n", "a.yaml:2: unknown key 'if' in a.yaml"),
         ("fault: replica-slow\nreturn: later\n", "a.yaml:2: return"),
         ("fault: [", "a.yaml:1: is not YAML"),
     ],

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from vagus import config, outside
 from vagus.clock import SystemClock
 from vagus.config import Kind
 from vagus.errors import ConfigError
@@ -294,6 +295,32 @@ async def test_how_much_was_refused_is_said(bench: Bench) -> None:
     _, answer = await bench.post("/v1/metrics", gauge(service="somebody"), **PROTOBUF)
     told = metrics_service_pb2.ExportMetricsServiceResponse.FromString(answer)
     assert told.partial_success.rejected_data_points == 1
+
+
+async def test_it_listens_if_a_port_is_set() -> None:
+    stack = "stack: {rag: {kind: pipeline}}\n"
+    names = {}
+    for setting in ("", "telemetry: {otlp_port: 0}\n"):
+        clock = SystemClock()
+        async with outside.open_sessions() as sessions:
+            chosen = outside.choose(
+                config.parse(stack + setting),
+                sessions,
+                clock,
+                lambda: STACK,
+                frozenset,
+                Rejections(clock),
+            )
+            names[setting] = {source.name for source in chosen.sources}
+            for source in chosen.sources:
+                if isinstance(source, PushSource):
+                    running = asyncio.create_task(source.run(print))
+                    await asyncio.sleep(0)
+                    running.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await running
+    without, with_port = names.values()
+    assert with_port - without == {"push"}
 
 
 def test_a_port_that_is_taken_is_said() -> None:
