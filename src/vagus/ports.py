@@ -121,8 +121,9 @@ class Incidents(Protocol):
 
     def get(self, incident_id: str) -> Incident: ...
 
-    def active(self) -> Sequence[Incident]:
-        """Those that are not over (open, escalated, shadowed), most urgent first."""
+    def active(self, component: str = "") -> Sequence[Incident]:
+        """Those that are not over (open, escalated, shadowed), most urgent first: of one component,
+        or of all."""
         ...
 
     def recent(self, limit: int, *, before: str | None = None) -> Sequence[Incident]:
@@ -144,6 +145,10 @@ class Incidents(Protocol):
 
     def record_findings(self, incident_id: str, findings: Iterable[Finding]) -> None:
         """Insert or update findings by key; a finding with ``closed_at`` is closed."""
+        ...
+
+    def open_findings(self, component: str) -> Mapping[str, Sequence[Finding]]:
+        """By incident: what is open of the active incidents of a component."""
         ...
 
     def findings(self, incident_id: str, *, open_only: bool = False) -> Sequence[Finding]: ...
@@ -176,11 +181,11 @@ class Intents(Protocol):
         """Everything that was asked for in an incident, oldest first."""
         ...
 
-    def unfinished(self) -> Sequence[Intent]:
+    def unfinished(self, component: str) -> Sequence[Intent]:
         """Written or acting: they count as used capacity and budget."""
         ...
 
-    def since(self, at: float) -> Sequence[Intent]:
+    def since(self, at: float, component: str) -> Sequence[Intent]:
         """Everything written after ``at``, oldest first."""
         ...
 
@@ -194,7 +199,9 @@ class Overrides(Protocol):
 
     def drop(self, incident: str, subject: Subject, aspect: Aspect | None = None) -> None: ...
 
-    def all(self) -> Sequence[Override]: ...
+    def all(self, component: str = "") -> Sequence[Override]:
+        """Of one component, or of all."""
+        ...
 
 
 class Ledger(Protocol):

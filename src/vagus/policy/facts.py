@@ -164,12 +164,11 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
     """The facts for ``request``."""
     now, policy, component = moment.now, law.policy, request.remedy.target.component
     node = moment.topology.components.get(component)
-    active = kept.incidents.active()
-    here = [incident for incident in active if incident.subject.component == component]
-    alive = {incident.id for incident in active}
-    open_here = {i.id: kept.incidents.findings(i.id, open_only=True) for i in here}
-    recent = _of(component, kept.intents.since(now - longest_window(policy)))
-    overrides = [row for row in kept.overrides.all() if _in_force(row, component, now)]
+    here = kept.incidents.active(component)
+    alive = {incident.id for incident in here}
+    open_here = kept.incidents.open_findings(component)
+    recent = tuple(kept.intents.since(now - longest_window(policy), component))
+    overrides = [row for row in kept.overrides.all(component) if _in_force(row, now)]
     shares = _shares(overrides)
     if moment.mode is Mode.SHADOW:
         shares |= _held_in_thought(recent, alive)
@@ -191,11 +190,11 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         ),
         findings=tuple(kept.incidents.findings(request.incident)),
         # What an incident that is over left unfinished will never be done.
-        unfinished=_of(
-            component, (i for i in kept.intents.unfinished() if i.request.incident in alive)
+        unfinished=tuple(
+            i for i in kept.intents.unfinished(component) if i.request.incident in alive
         ),
         recent=recent,
-        epoch=next((i.epoch for i in active if i.id == request.incident), None),
+        epoch=next((i.epoch for i in here if i.id == request.incident), None),
         kind=node.kind if node else None,
         callers=frozenset(
             name
@@ -218,13 +217,8 @@ def _nobody_listens(finding: Finding) -> bool:
     return finding.symptom is Symptom.GONE and finding.sense is not Sense.SCRAPE
 
 
-def _of(component: str, intents: Iterable[Intent]) -> tuple[Intent, ...]:
-    return tuple(i for i in intents if i.request.remedy.target.component == component)
-
-
-def _in_force(row: Override, component: str, now: float) -> bool:
-    expired = row.expires_at is not None and row.expires_at <= now
-    return row.subject.component == component and not expired
+def _in_force(row: Override, now: float) -> bool:
+    return row.expires_at is None or row.expires_at > now
 
 
 def _shares(rows: Iterable[Override]) -> dict[Subject, float]:
@@ -279,7 +273,7 @@ def _recreated(
         if incident.cause.fault == replacement.fault
         and any(
             finding.subject == replica and finding.last_seen_at > replacement.at + warm_up
-            for finding in open_findings[incident.id]
+            for finding in open_findings.get(incident.id, ())
         )
     )
 

@@ -11,7 +11,7 @@ incident enters another state than ESCALATED, unless the same call gives a new o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, Row, and_, case, or_, select, update
@@ -42,7 +42,7 @@ class Incidents:
             incident = next(
                 (
                     known
-                    for known in self.active()
+                    for known in self.active(subject.component)
                     if known.subject == subject and known.cause.fault == cause.fault
                 ),
                 None,
@@ -60,7 +60,7 @@ class Incidents:
         with self._database.read() as connection:
             return _get(connection, incident_id)
 
-    def active(self) -> Sequence[Incident]:
+    def active(self, component: str = "") -> Sequence[Incident]:
         """Those that are not over, most urgent first: whose workflow runs, then those that wait
         for a person, then shadowed ones; the oldest first among equals."""
         rank = case(
@@ -71,6 +71,8 @@ class Incidents:
             .where(_rows.c.state.in_([state.value for state in _URGENCY]))
             .order_by(rank, _rows.c.opened_at, _rows.c.id)
         )
+        if component:
+            wanted = wanted.where(_rows.c.component == component)
         with self._database.read() as connection:
             return [_incident(row) for row in connection.execute(wanted)]
 
@@ -152,6 +154,24 @@ class Incidents:
                 known = update(_findings).where(*(_findings.c[k] == v for k, v in key.items()))
                 if connection.execute(known.values(**values)).rowcount == 0:
                     connection.execute(_findings.insert().values(**key, **values))
+
+    def open_findings(self, component: str) -> Mapping[str, Sequence[Finding]]:
+        """By incident: what is open of the active incidents of ``component``."""
+        wanted = (
+            select(_findings)
+            .join(_rows, _rows.c.id == _findings.c.incident)
+            .where(
+                _rows.c.component == component,
+                _rows.c.state.in_([state.value for state in _URGENCY]),
+                _findings.c.closed_at.is_(None),
+            )
+            .order_by(_findings.c.opened_at)
+        )
+        found: dict[str, list[Finding]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(wanted):
+                found.setdefault(row.incident, []).append(_finding(row))
+        return found
 
     def findings(self, incident_id: str, *, open_only: bool = False) -> Sequence[Finding]:
         """The incident's findings, oldest first."""

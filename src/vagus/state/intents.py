@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from vagus.errors import Conflict, StateError
 from vagus.model import Check, Decision, Intent, IntentState, Request, Ruling
@@ -67,6 +67,7 @@ class Intents:
                 _rows.insert().values(
                     token=intent.token,
                     incident=request.incident,
+                    component=request.remedy.target.component,
                     state=intent.state.value,
                     request=records.canonical(request),
                     ruling=records.canonical(ruling),
@@ -124,13 +125,15 @@ class Intents:
             )
             return _require(connection, token)
 
-    def unfinished(self) -> Sequence[Intent]:
+    def unfinished(self, component: str) -> Sequence[Intent]:
         """Written or acting: they count as used capacity and budget."""
-        return self._where(_rows.c.state.in_([state.value for state in UNFINISHED]))
+        unfinished = _rows.c.state.in_([state.value for state in UNFINISHED])
+        return self._where(and_(_rows.c.component == component, unfinished))
 
-    def since(self, at: float) -> Sequence[Intent]:
+    def since(self, at: float, component: str) -> Sequence[Intent]:
         """Everything written, or acted upon, after ``at``, oldest first."""
-        return self._where(or_(_rows.c.created_at > at, _rows.c.acted_at > at))
+        lately = or_(_rows.c.created_at > at, _rows.c.acted_at > at)
+        return self._where(and_(_rows.c.component == component, lately))
 
     def of_incident(self, incident_id: str) -> Sequence[Intent]:
         """Everything that was asked for in an incident, oldest first."""

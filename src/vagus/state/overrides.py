@@ -50,11 +50,13 @@ class Overrides:
         with self._database.write() as connection:
             connection.execute(gone)
 
-    def all(self) -> Sequence[Override]:
-        """Every row, oldest first."""
+    def all(self, component: str = "") -> Sequence[Override]:
+        """Every row, of one component or of all, oldest first."""
         ordered = select(_rows).order_by(
             _rows.c.created_at, _rows.c.component, _rows.c.replica, _rows.c.aspect
         )
+        if component:
+            ordered = ordered.where(_rows.c.component == component)
         with self._database.read() as connection:
             return [_override(row) for row in connection.execute(ordered)]
 

@@ -44,7 +44,7 @@ incidents = Table(
     Column("note", Text, nullable=False),
     Column("closed_at", Float),
     Column("retry_at", Float),
-    Index("incidents_by_state", "state"),
+    Index("incidents_by_state", "state", "component"),
     Index("incidents_by_time", "opened_at"),
 )
 
@@ -73,6 +73,7 @@ intents = Table(
     metadata,
     Column("token", String, primary_key=True),
     Column("incident", String, nullable=False),
+    Column("component", String, nullable=False),  # of the target
     Column("state", String, nullable=False),
     Column("request", Text, nullable=False),
     Column("ruling", Text, nullable=False),
@@ -82,8 +83,8 @@ intents = Table(
     Column("finished_at", Float),
     Column("note", Text, nullable=False),
     Index("intents_by_state", "state"),
-    Index("intents_by_time", "created_at"),
-    Index("intents_by_act", "acted_at"),
+    Index("intents_by_time", "component", "created_at"),
+    Index("intents_by_act", "component", "acted_at"),
     Index("intents_by_incident", "incident"),
 )
 

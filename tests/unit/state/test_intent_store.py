@@ -112,7 +112,7 @@ def test_the_judge_sees_what_was_decided_before_it(url: str, clock: ManualClock)
         mine = Intents(databases[rung % 2])
 
         def judge() -> Ruling:
-            return ruling(Decision.DENY if mine.unfinished() else Decision.ALLOW)
+            return ruling(Decision.DENY if mine.unfinished("chat") else Decision.ALLOW)
 
         barrier.wait()
         results.append(mine.decide(request(rung), CHECK, judge, shadow=False).state)
@@ -184,11 +184,11 @@ def test_what_is_unfinished_and_what_was_asked_for_since(
     for rung, decision in enumerate([Decision.ALLOW, Decision.ALLOW, Decision.DENY]):
         made.append(decided(intents, rung, decision))
         clock.advance(1.0)
-    assert [i.token for i in intents.since(made[0].created_at)] == [made[1].token, made[2].token]
+    assert [i.token for i in intents.since(made[0].created_at, "chat")] == [made[1].token, made[2].token]
     intents.begin(made[0].token)  # written before that moment, and acted upon after it
-    assert [i.token for i in intents.since(made[0].created_at)] == [i.token for i in made]
-    assert [i.token for i in intents.unfinished()] == [made[0].token, made[1].token]
+    assert [i.token for i in intents.since(made[0].created_at, "chat")] == [i.token for i in made]
+    assert [i.token for i in intents.unfinished("chat")] == [made[0].token, made[1].token]
     intents.finish(made[0].token, IntentState.APPLIED)
-    assert [i.token for i in intents.unfinished()] == [made[1].token]
+    assert [i.token for i in intents.unfinished("chat")] == [made[1].token]
     assert [i.token for i in intents.of_incident("inc-1")] == [i.token for i in made]
     assert intents.of_incident("inc-2") == []
