@@ -361,7 +361,9 @@ class Settings(_Strict):
     )
     api: ApiSettings = Field(default_factory=ApiSettings, description="Vagus's own HTTP port")
     state: str = Field(
-        "sqlite:///vagus.db", description="database of incidents, intents and the ledger"
+        "sqlite:///vagus.db",
+        description="database of incidents, intents and the ledger: a file, or "
+        "`postgresql://user@host/database` for several processes of which one leads",
     )
     retention: Annotated[Duration, AfterValidator(_a_day_at_least)] | None = Field(
         None,

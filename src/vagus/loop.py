@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import structlog
 
@@ -156,16 +157,23 @@ class Loop:
         for opening in assigned.opening:
             blamed = blame(opening.cause, self._rollouts(), now)
             incident = self._incidents.open(opening.subject, blamed, opening.findings)
-            facts = of_incident(incident, [f.sentence for f in opening.findings])
-            self._ledger.append(incident.workflow_id, "open", "incident.opened", facts)
+            self._tell_opened(incident, opening.findings)
         self._unsaid = []  # all of it is written down: nothing above may be lost halfway
         if assigned.opening:
             await self._reconciler.admit()
+
+    def _tell_opened(self, incident: Incident, findings: Sequence[Finding]) -> None:
+        """Taken once by the ledger, however often it is said: it is said again when findings join,
+        in case that a crash, or the state's absence, came between the row and the entry."""
+        first = replace(incident, epoch=1)
+        facts = of_incident(incident, [finding.sentence for finding in findings])
+        self._ledger.append(first.workflow_id, "open", "incident.opened", facts)
 
     def _rank_anew(self, incident_id: str) -> None:
         """What joins an incident may name its cause better: what was slow a second ago may hang."""
         incident = self._incidents.get(incident_id)
         findings = self._incidents.findings(incident_id, open_only=True)
+        self._tell_opened(incident, findings)
         ranked = cause(findings, incident.subject)
         if incident.state is not IncidentState.OPEN or ranked is None:
             return

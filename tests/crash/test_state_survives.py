@@ -16,8 +16,17 @@ from vagus.model import IntentState
 from vagus.state.db import open_database
 from vagus.state.intents import Intents
 from vagus.state.ledger import Ledger
+from vagus.testing.postgres import Server
 
 pytestmark = pytest.mark.crash
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'vagus.db'}"
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_state()
 
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
@@ -50,10 +59,9 @@ WRITER = """
 
 
 def test_kill_9_loses_nothing_that_was_committed_and_keeps_nothing_that_was_not(
-    tmp_path: Path,
+    url: str,
 ) -> None:
     """Killed again and again: within a transaction that has written much, and at any moment."""
-    url = f"sqlite:///{tmp_path / 'vagus.db'}"
     said, first = [], 1
     for most in (100, 3, 100):
         writer = start(WRITER, url, str(first))
@@ -136,9 +144,8 @@ CONTENDER = """
 ROUNDS = 15
 
 
-def test_of_two_processes_one_ejects_and_the_other_meets_the_floor(tmp_path: Path) -> None:
+def test_of_two_processes_one_ejects_and_the_other_meets_the_floor(url: str) -> None:
     """Each wants another of three replicas out, at the same time; the floor lets one go."""
-    url = f"sqlite:///{tmp_path / 'vagus.db'}"
     database = open_database(url, SystemClock())
     contenders = [start(CONTENDER, url, me, str(ROUNDS)) for me in ("1", "2")]
     try:
@@ -161,9 +168,8 @@ def test_of_two_processes_one_ejects_and_the_other_meets_the_floor(tmp_path: Pat
         database.close()
 
 
-def test_a_killed_writer_frees_the_lock(tmp_path: Path) -> None:
+def test_a_killed_writer_frees_the_lock(url: str) -> None:
     """And nothing of what it was writing is seen."""
-    url = f"sqlite:///{tmp_path / 'vagus.db'}"
     writer = start(WRITER, url, "7")
     assert writer.stdout is not None
     try:

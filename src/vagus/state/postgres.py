@@ -96,6 +96,7 @@ class Postgres:
         def _on_connect(connection: Any, _record: object) -> None:
             for statement in _SESSION:
                 connection.execute(statement)
+            _bear_zeros(connection)
 
     def look(self, connection: Connection) -> None:
         """Nothing to do: damage is the server's to find."""
@@ -124,6 +125,18 @@ class Postgres:
             return StateError(f"failed ({code}): {said}", where=self.place, mend=mend)
         what, mend = passing or _AWAY  # a connection that can't be made has no code
         return StateUnavailable(f"{what}: {said}", where=self.place, mend=mend)
+
+
+def _bear_zeros(connection: Any) -> None:
+    """Postgres has no text with a zero byte in it, and some server that answers nonsense will send
+    one, which then is quoted in a finding. Better a mark in its place than no finding."""
+    from psycopg.types.string import StrDumper
+
+    class Bearing(StrDumper):
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\x00", "\ufffd"))
+
+    connection.adapters.register_dumper(str, Bearing)
 
 
 def with_driver(url: URL) -> URL:

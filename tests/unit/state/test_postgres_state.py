@@ -15,7 +15,9 @@ import pytest
 
 from vagus.clock import ManualClock
 from vagus.errors import MissingExtra, StateError, StateUnavailable
+from vagus.model import Cause, Finding, Sense, Subject, Symptom
 from vagus.state.db import Database, open_database
+from vagus.state.incidents import Incidents
 from vagus.state.ledger import Ledger
 from vagus.testing.postgres import Server
 
@@ -180,6 +182,14 @@ def test_whoever_is_stopped_within_a_transaction_does_not_keep_the_lock(
         other.close()
     assert len(ended) == 1
     assert steps == ["other"]
+
+
+def test_a_zero_byte_in_a_text_is_marked_and_loses_nothing_else(database: Database) -> None:
+    subject = Subject("chat", "chat-1")
+    finding = Finding(subject, Symptom.GONE, Sense.SCRAPE, 1.0, 1.0, "said \x00 and 'more'")
+    incidents = Incidents(database)
+    incident = incidents.open(subject, Cause("replica-gone", subject, 0.9), [finding])
+    assert [f.sentence for f in incidents.findings(incident.id)] == ["said \ufffd and 'more'"]
 
 
 def test_the_clock_is_the_server_s(database: Database, clock: ManualClock) -> None:
