@@ -131,7 +131,7 @@ def test_real_expositions(file: Path) -> None:
     for exposition in (text, text, moved, text):
         assert same(_unmunged(ours(parser, exposition)), _unmunged(theirs(exposition)))
     assert parser.rejected == parser.dropped == 0
-    assert len(RECORDED) == 2
+    assert len(RECORDED) == 4
 
 
 @given(st.binary(max_size=300))
