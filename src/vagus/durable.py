@@ -39,6 +39,14 @@ ADOPT_EVERY = 2.0  # s
 MESSAGE_LOOK = 0.15  # s between two looks for a message: a yes is acted upon within half a second
 QUEUE_LOOK = 0.2  # s between two looks for what was adopted; DBOS itself would take a second
 
+_PASSING_SQLITE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+}
+_PASSING_POSTGRES = ("08", "53", "57P", "25006", "25P03")  # gone, full, ending, read only, stopped
+
 _closing = threading.Event()
 
 
@@ -94,6 +102,7 @@ def launch(state_url: str, executor: str = "vagus") -> None:
         "notification_listener_polling_interval_sec": MESSAGE_LOOK,
     }
     sa.event.listen(engine, "checkout", _refuse_when_closing)
+    sa.event.listen(engine, "handle_error", _wait_out)
     DBOS(config=config)
     _quicken()
     DBOS.launch()
@@ -150,6 +159,20 @@ def _refuse_when_closing(*_of_the_pool: object) -> None:
 def beside(state: Path) -> Path:
     """The file of the workflows of the state in a file."""
     return state.with_name(state.stem + ".workflows" + state.suffix)
+
+
+def _wait_out(context: sa.engine.ExceptionContext) -> None:
+    """What may pass is to be waited out, as DBOS does with a connection that broke. It would take a
+    full disk or a read-only database for the end, and leave the workflow with nobody to run it."""
+    cause = context.original_exception
+    if isinstance(cause, sqlite3.OperationalError):
+        if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _PASSING_SQLITE:
+            context.is_disconnect = True
+    elif hasattr(cause, "sqlstate"):
+        code = str(cause.sqlstate or "")
+        unreachable = not code and isinstance(context.sqlalchemy_exception, sa.exc.OperationalError)
+        if unreachable or code.startswith(_PASSING_POSTGRES):
+            context.is_disconnect = True
 
 
 def _in_a_file(state_url: str) -> tuple[str, sa.Engine]:
