@@ -212,7 +212,7 @@ def _require_sqlite() -> None:
     """From Python 3.12 on, DBOS asks SQLite for the time in words that it knows since 3.42."""
     if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
         raise StateError(
-            f"Python {sys.version_info.major}.{sys.version_info.minor} needs SQLite 3.42 or newer "
+            f"Python {sys.version_info[0]}.{sys.version_info[1]} needs SQLite 3.42 or newer "
             f"here; this one has {sqlite3.sqlite_version}",
             mend="use Python 3.11, a newer SQLite, or a state in Postgres",
         )

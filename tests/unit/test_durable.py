@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from vagus.durable import claim
+from vagus.durable import claim, launch
 from vagus.errors import StateError
 
 HOLD = """
 import sys, time
-from vagus.durable import claim
+from vagus.durable import claim, launch
 lock = claim(sys.argv[1])
 print("held", flush=True)
 time.sleep(60)
@@ -44,3 +44,12 @@ def test_a_place_that_cannot_be_written_is_named_with_the_mend(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(StateError, match="set 'state' to another place"):
         claim(f"sqlite:///{tmp_path / 'file' / 'vagus.db'}")
+
+
+def test_an_sqlite_that_is_too_old_for_this_python_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 12, 0))
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 40, 1))
+    with pytest.raises(StateError, match=r"needs SQLite 3\.42"):
+        launch(f"sqlite:///{tmp_path / 'vagus.db'}")
