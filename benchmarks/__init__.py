@@ -22,4 +22,15 @@ shape, ends within a minute, and is for a look only: nothing is kept of it.
 
 from __future__ import annotations
 
-NAMES = ("reaction", "ingest", "overhead", "gate", "guards", "crash", "budget", "nab", "detect")
+NAMES = (
+    "reaction",
+    "ingest",
+    "overhead",
+    "gate",
+    "guards",
+    "crash",
+    "storm",
+    "budget",
+    "nab",
+    "detect",
+)

@@ -147,8 +147,8 @@ class Incidents(Protocol):
         """Insert or update findings by key; a finding with ``closed_at`` is closed."""
         ...
 
-    def open_findings(self, component: str) -> Mapping[str, Sequence[Finding]]:
-        """By incident: what is open of the active incidents of a component."""
+    def open_findings(self, component: str = "") -> Mapping[str, Sequence[Finding]]:
+        """By incident: what is open of the active incidents of a component, or of all."""
         ...
 
     def findings(self, incident_id: str, *, open_only: bool = False) -> Sequence[Finding]: ...

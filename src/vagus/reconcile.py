@@ -27,6 +27,7 @@ from vagus.ports import Incidents
 from vagus.topology import Topology
 
 ADMITTED = 32  # incidents whose workflows work at the same time
+MOST = 200  # those that wait for people included: each holds a thread of the workflow engine
 OVERTAKING = 0.5  # of that, beyond it, for those that are more urgent than all that work
 LOOKED = 5.0  # s after which a fresh start has seen every target several times
 
@@ -63,8 +64,11 @@ class Reconciler:
     async def reconcile(self) -> None:
         """Set right what the incidents' rows and the workflows disagree about."""
         now = self._clock.now()
-        found = {finding.key for finding in self._open_findings()}
-        active = [self._moved_on(i, now, found) for i in self._incidents.active()]
+        evidence = self._evidence(now)
+        active = [
+            self._moved_on(incident, now, sick=incident.id in evidence)
+            for incident in self._incidents.active()
+        ]
         await self._admit([i for i in active if i.state is IncidentState.OPEN])
 
     async def admit(self) -> None:
@@ -75,14 +79,15 @@ class Reconciler:
     async def _admit(self, open_incidents: Sequence[Incident]) -> None:
         self._started &= {incident.workflow_id for incident in open_incidents}
         asking, harm = self._asking(), self._harm()
-        working = [i for i in open_incidents if self._runs(i) and i.id not in asking]
+        running = [i for i in open_incidents if self._runs(i)]
+        working = [i for i in running if i.id not in asking]
         queue = [i for i in open_incidents if not self._runs(i)]
         queue.sort(key=lambda incident: (-harm(incident), incident.opened_at))
         bar = max(map(harm, working), default=math.inf)  # nobody holds a place: nobody is overtaken
         room = self._admitted - len(working)
         for place, incident in enumerate(queue):
             overtaking = int(OVERTAKING * self._admitted) if harm(incident) > bar else 0
-            if place >= room + overtaking:
+            if place >= min(room + overtaking, MOST - len(running)):
                 break
             await self._start(incident)
             self._started.add(incident.workflow_id)
@@ -96,34 +101,35 @@ class Reconciler:
         sick = Counter(f.subject.component for f in self._open_findings())
         return lambda i: urgency(i, topology, sick[i.subject.component])
 
-    def _moved_on(self, incident: Incident, now: float, found: Collection[str]) -> Incident:
+    def _moved_on(self, incident: Incident, now: float, *, sick: bool) -> Incident:
         """Well again, or time to try again: a new workflow returns traffic or treats."""
+        due = incident.retry_at is not None and now >= incident.retry_at
         try:
-            if incident.state is IncidentState.OPEN:
-                if incident.opened_at < self._began_at:
-                    self._let_go(incident, now, found)
-                return incident
-            sick = self._let_go(incident, now, found)
             if incident.state is IncidentState.SHADOWED and not sick:
                 return self._incidents.update(incident, state=IncidentState.SUBSIDED)
-            due = incident.retry_at is not None and now >= incident.retry_at
             if incident.state is IncidentState.ESCALATED and (not sick or due):
                 return self._incidents.update(incident, state=IncidentState.OPEN, new_epoch=True)
         except Conflict:
             return self._incidents.get(incident.id)  # its workflow was faster
         return incident
 
-    def _let_go(self, incident: Incident, now: float, found: Collection[str]) -> bool:
-        """Whether it still has evidence. What an earlier run found and this one, having looked for
-        a while, does not find is closed: its detector's memory ended with that run."""
-        findings = self._incidents.findings(incident.id, open_only=True)
-        if now - self._began_at >= LOOKED:
+    def _evidence(self, now: float) -> Collection[str]:
+        """The incidents that still have open findings. What an earlier run found and this one,
+        having looked for a while, does not find is closed: its detector's memory ended with that
+        run."""
+        open_findings = self._incidents.open_findings()
+        if now - self._began_at < LOOKED:
+            return open_findings.keys()
+        found = {finding.key for finding in self._open_findings()}
+        evidence = set(open_findings)
+        for name, findings in open_findings.items():
             lost = [f for f in findings if f.last_seen_at < self._began_at and f.key not in found]
             if lost:
                 closed = [replace(f, closed_at=now) for f in lost]
-                self._incidents.record_findings(incident.id, closed)
-                findings = [f for f in findings if f not in lost]
-        return bool(findings)
+                self._incidents.record_findings(name, closed)
+            if len(lost) == len(findings):
+                evidence.discard(name)
+        return evidence
 
 
 def urgency(incident: Incident, topology: Topology, sick: int = 1) -> float:

@@ -14,7 +14,7 @@ from vagus.adapters import http
 from vagus.adapters.process.supervisor import ProcessRuntime
 from vagus.clock import SystemClock
 from vagus.config import ProcessRuntime as ProcessSettings
-from vagus.errors import LabError, ActionError
+from vagus.errors import ActionError, LabError
 from vagus.lab.api import Api, Health
 from vagus.lab.fleet import Blueprint, Fleet
 from vagus.lab.hop import serving

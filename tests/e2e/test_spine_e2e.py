@@ -237,8 +237,8 @@ class Office:
             "--json",
             who="pipeline",
         )
-        await self._lab.client.restart("chat-3", "rollout", DAMAGED)
         rollout: str = json.loads(said)["id"]
+        await self._lab.client.restart("chat-3", rollout, DAMAGED)
         return rollout
 
 
@@ -266,10 +266,10 @@ async def test_a_bad_version_is_rolled_back_once_a_person_said_yes(
         rollout = await office.roll_out()
         proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
         assert (proposed.text("action"), proposed.text("target")) == ("rollback", "chat/chat-3")
-        proposal = proposed.text("proposal")
+        proposal = proposed.text("id")
         await arrived(office.webhook, proposal)
         await arrived(office.mail, proposal)
-        await office.command("approve", proposal, who="pipeline", expect=2)  # not for operators
+        await office.command("approve", proposal, who="pipeline", expect=1)  # not for operators
         assert (await lab.client.replica("chat-3")).version == DAMAGED
         await office.command("approve", proposal, "--reason", "seen it", who="ana")
         over = await vagus.until(
@@ -308,7 +308,7 @@ async def test_with_the_kill_switch_on_an_approval_does_nothing(
         await office.roll_out()
         proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
         await office.command("stop", "--reason", "migration", who="pipeline")
-        await office.command("approve", proposed.text("proposal"), who="ana")
+        await office.command("approve", proposed.text("id"), who="ana")
         await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
         assert (await lab.client.replica("chat-3")).version == DAMAGED
         await office.command("resume", who="root")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from vagus import config
 from vagus.cli.remote import Remote
+from vagus.errors import VagusError
 
 EXIT_CODES = {"promote": 0, "roll-back": 1, "inconclusive": 2}
 ASK_EVERY = 2.0  # s
@@ -45,10 +46,13 @@ def start_rollout(
 def ask_gate(
     path: Path, token_file: Path | None, rollout: str, *, wait: float, as_json: bool
 ) -> int:
-    """The exit code for a pipeline."""
+    """The exit code for a pipeline. Whoever can't be asked has not said to roll back."""
     remote, deadline = _remote(path, token_file), time.monotonic() + wait
     while True:
-        said = remote.get("rollouts", rollout, "gate")
+        try:
+            said = remote.get("rollouts", rollout, "gate")
+        except VagusError as error:
+            said = {"promotion": "inconclusive", "sentence": str(error)}
         if said["promotion"] != "inconclusive" or time.monotonic() >= deadline:
             break
         time.sleep(min(ASK_EVERY, wait))

@@ -155,18 +155,19 @@ class Incidents:
                 if connection.execute(known.values(**values)).rowcount == 0:
                     connection.execute(_findings.insert().values(**key, **values))
 
-    def open_findings(self, component: str) -> Mapping[str, Sequence[Finding]]:
-        """By incident: what is open of the active incidents of ``component``."""
+    def open_findings(self, component: str = "") -> Mapping[str, Sequence[Finding]]:
+        """By incident: what is open of the active incidents of ``component``, or of all."""
         wanted = (
             select(_findings)
             .join(_rows, _rows.c.id == _findings.c.incident)
             .where(
-                _rows.c.component == component,
                 _rows.c.state.in_([state.value for state in _URGENCY]),
                 _findings.c.closed_at.is_(None),
             )
             .order_by(_findings.c.opened_at)
         )
+        if component:
+            wanted = wanted.where(_rows.c.component == component)
         found: dict[str, list[Finding]] = {}
         with self._database.read() as connection:
             for row in connection.execute(wanted):

@@ -33,6 +33,7 @@ class SmallWorld:
     clock: Clock
     replicas_by_name: dict[str, Replica]
     component: str = "chat"
+    versions: dict[str, str] = field(default_factory=dict)  # of replicas that were given one
     traffic: dict[str, tuple[Endpoint, ...]] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
     refuse: str | None = None  # a reason for which the gateway refuses everything
@@ -67,6 +68,13 @@ class SmallWorld:
         replica = self.replicas_by_name[name]
         replica.restarts.append(token)
         self._heal(replica, "restart")
+
+    async def deploy(self, subject: Subject, version: str, token: str) -> None:
+        self.versions[subject.replica] = version
+        await self.restart(subject, token)
+
+    async def version(self, subject: Subject) -> str:
+        return self.versions.get(subject.replica, "")
 
     async def add(self, component: str, token: str) -> Endpoint:
         known = self._added.get(token)

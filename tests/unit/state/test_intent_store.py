@@ -184,7 +184,10 @@ def test_what_is_unfinished_and_what_was_asked_for_since(
     for rung, decision in enumerate([Decision.ALLOW, Decision.ALLOW, Decision.DENY]):
         made.append(decided(intents, rung, decision))
         clock.advance(1.0)
-    assert [i.token for i in intents.since(made[0].created_at, "chat")] == [made[1].token, made[2].token]
+    assert [i.token for i in intents.since(made[0].created_at, "chat")] == [
+        made[1].token,
+        made[2].token,
+    ]
     intents.begin(made[0].token)  # written before that moment, and acted upon after it
     assert [i.token for i in intents.since(made[0].created_at, "chat")] == [i.token for i in made]
     assert [i.token for i in intents.unfinished("chat")] == [made[0].token, made[1].token]
