@@ -45,11 +45,11 @@ PHASES = (
         "fast",
         "not e2e and not crash",
         ("unit", "contract", "properties", "incidents"),
-        900,
+        1500,
         ("-n", "auto", "--dist", "worksteal"),
     ),
-    Phase("crash", "crash", ("crash",), 600),
-    Phase("e2e", "e2e", ("e2e",), 1200),
+    Phase("crash", "crash", ("crash",), 1500),
+    Phase("e2e", "e2e", ("e2e",), 1800),
 )
 
 

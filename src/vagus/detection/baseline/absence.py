@@ -26,7 +26,8 @@ class Absence(NamedTuple):
 
     came: Single  # values
     gaps: Single  # gaps that began
-    lasted: Single  # ticks by which gaps went on
+    lasted: Single  # ticks by which gaps that ended had gone on
+    going_on: Single  # ticks by which this one has: it teaches nothing before it ends
     ended: Single  # gaps that ended
     missing: NDArray[np.bool_]  # in the tick before
     wealth: Single
@@ -36,6 +37,7 @@ LAYOUT = {
     "came": Column(),
     "gaps": Column(),
     "lasted": Column(),
+    "going_on": Column(),
     "ended": Column(),
     "missing": Column(np.bool_),
     "wealth": Column(),
@@ -53,6 +55,7 @@ def step(s: Absence, ok: Bools, teach: Bools, least: Single, tune: Tuning) -> No
     s.wealth[:] = np.where(ok | (came < least), 0.0, gained)
     s.came[:] += teach & ok
     s.gaps[:] += teach & ~ok & ~s.missing & (came > 0)
-    s.lasted[:] += teach & ~ok & s.missing
+    s.lasted[:] += np.where(teach & ok & s.missing, s.going_on, 0)
     s.ended[:] += teach & ok & s.missing
+    s.going_on[:] = np.where(ok, 0, s.going_on + s.missing)
     s.missing[:] = ~ok & (came > 0)

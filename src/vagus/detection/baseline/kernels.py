@@ -411,6 +411,8 @@ def absence(s: Absence, ok: Bools, protect: Bools, least: Single, tune: Tuning) 
             if not protect[i]:
                 s.came[i] = came + 1
                 s.ended[i] += np.float32(1 if was else 0)
+                s.lasted[i] += s.going_on[i] if was else np.float32(0)
+            s.going_on[i] = 0
             s.missing[i] = False
             continue
         gaps, lasted, ended = float(s.gaps[i]), float(s.lasted[i]), float(s.ended[i])
@@ -420,8 +422,8 @@ def absence(s: Absence, ok: Bools, protect: Bools, least: Single, tune: Tuning) 
             usual = (gaps + 1.0) / (came + gaps + tune.absent_prior)
         gained = max(float(s.wealth[i]), 0.0) - math.log(usual)
         s.wealth[i] = 0.0 if came < least[i] else gained
-        if not protect[i] and was:
-            s.lasted[i] = lasted + 1
+        if was:
+            s.going_on[i] += np.float32(1)
         elif not protect[i] and came > 0:
             s.gaps[i] = gaps + 1
         s.missing[i] = came > 0
