@@ -21,6 +21,7 @@ from vagus.api.served import Served
 from vagus.api.server import serve
 from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
+from vagus.detection.detectors import Detectors
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.senses import Senses
 from vagus.detection.shape import misshapen
@@ -67,6 +68,7 @@ from vagus.state.trials import Trials
 from vagus.telemetry.history import Recorder
 from vagus.telemetry.memory import Memory
 from vagus.telemetry.rejections import Rejections
+from vagus.telemetry.segments import Limits
 from vagus.telemetry.store import Store
 from vagus.topology import Topology
 from vagus.verification.rollout import RolloutVerdict, judge_rollout
@@ -129,11 +131,14 @@ class Vagus:
         self._traffic = render(self._declared, self._overrides.all(), clock.now())
 
         self.reflexes = Reflexes(self.topology)
+        self.detectors = Detectors(self.reflexes)
         self.senses = Senses(self.topology)
         self._rejections = Rejections(clock)
         self.memory = Memory(self.topology, is_bad=self._failed_callers)
         self.store = Store(self.topology, self._rejections)
-        self.history = Recorder(settings.telemetry.history, clock, self._rejections)
+        told = settings.telemetry
+        kept = Limits(keep_seconds=told.history_keep, keep_bytes=told.history_size)
+        self.history = Recorder(told.history, clock, self._rejections, kept)
         self.outside = outside.choose(
             settings, sessions, clock, self.topology, self._needs_attention, self._rejections
         )
@@ -151,7 +156,7 @@ class Vagus:
             clock=clock,
             incidents=self._incidents,
             topology=self.topology,
-            open_findings=self.reflexes.open_findings,
+            open_findings=self.detectors.open_findings,
             asking=self._asking,
             start=self._start_healing,
         )
@@ -161,7 +166,7 @@ class Vagus:
             topology=self.topology,
             sources=self.outside.sources,
             remember=(self.memory.observe, self.store.observe, self.history.observe),
-            reflexes=self.reflexes,
+            detectors=self.detectors,
             senses=self.senses,
             incidents=self._incidents,
             ledger=self.ledger,
@@ -227,7 +232,7 @@ class Vagus:
             replicas=replica_views(
                 self._topology,
                 in_force(self._overrides.all(), now),
-                self.reflexes.open_findings(),
+                self.detectors.open_findings(),
                 self.reflexes.suspects(with_controls=False),
                 self.outside.ejected(),
                 self.store.vitals(),
@@ -366,7 +371,7 @@ class Vagus:
         return None if stop is None else str(stop)
 
     def _forget(self, subject: Subject, at: float) -> None:
-        self._loop.call_soon_threadsafe(self.reflexes.forget, subject, at)
+        self._loop.call_soon_threadsafe(self.detectors.forget, subject, at)
 
     def _failed_callers(self, attempt: Attempt) -> bool:
         """Whether whoever asked got no answer, or none that is one."""

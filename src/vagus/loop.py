@@ -18,7 +18,7 @@ from dataclasses import replace
 import structlog
 
 from vagus.clock import Clock
-from vagus.detection.reflexes import Reflexes
+from vagus.detection.detectors import Detector
 from vagus.detection.senses import Senses
 from vagus.diagnosis.changes import blame
 from vagus.diagnosis.correlate import correlate
@@ -48,7 +48,7 @@ class Loop:
         topology: Callable[[], Topology],
         sources: Sequence[Source],
         remember: Sequence[Callable[[Sequence[Evidence]], None]],
-        reflexes: Reflexes,
+        detectors: Detector,
         senses: Senses,
         incidents: Incidents,
         ledger: Ledger,
@@ -61,7 +61,7 @@ class Loop:
         self._topology = topology
         self._sources = sources
         self._remember = remember
-        self._reflexes = reflexes
+        self._detectors = detectors
         self._senses = senses
         self._incidents = incidents
         self._ledger = ledger
@@ -136,19 +136,19 @@ class Loop:
         for remember in self._remember:
             remember(batch)
         self._senses.observe(batch)
-        self._reflexes.observe(batch)
+        self._detectors.observe(batch)
 
     async def detect(self) -> None:
         """What changed in the findings, and what follows from it."""
         now = self._clock.now()
-        self._unsaid += self._reflexes.evaluate(now)
+        self._unsaid += self._detectors.evaluate(now)
         for finding in self._unsaid:
             self._tell_finding(finding)
         changes = list({finding.key: finding for finding in self._unsaid}.values())
         if not changes and not self._waiting:
             return
         assigned = correlate(
-            changes, self._reflexes.open_findings(), self._known_incidents(), self._topology(), now
+            changes, self._detectors.open_findings(), self._known_incidents(), self._topology(), now
         )
         self._waiting = bool(assigned.waiting)
         for incident_id, findings in assigned.joining.items():

@@ -72,7 +72,7 @@ class Scene:
             topology=lambda: topology,
             sources=(),
             remember=(self.seen.extend,),
-            reflexes=reflexes,
+            detectors=reflexes,
             senses=Senses(lambda: topology),
             incidents=self.incidents,
             ledger=self.ledger,

@@ -49,7 +49,7 @@ class Scene:
             topology=lambda: topology,
             sources=(),
             remember=(),
-            reflexes=reflexes,
+            detectors=reflexes,
             senses=Senses(lambda: topology),
             incidents=self.incidents,
             ledger=self.ledger,
