@@ -23,8 +23,11 @@ PERIODS = {
     "month": 30 * 86400.0,
 }
 
+_SIZES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
 _NUMBER = r"\d{1,12}(?:\.\d{1,12})?"
 _DURATION = re.compile(rf"^\s*({_NUMBER})\s*(ms|s|m|h|d|w)\s*$", re.ASCII)
+_SIZE = re.compile(r"^\s*(\d{1,6})\s*(KiB|MiB|GiB|TiB)\s*$", re.ASCII)
 _SHARE = re.compile(rf"^\s*({_NUMBER})\s*%\s*$", re.ASCII)
 _BUDGET = re.compile(r"^\s*(\S+)\s+per\s+(\S+)\s*$")
 _REQUESTS = re.compile(r"^\s*(\d{1,9})\s+per\s+(second|minute|hour)\s*$", re.ASCII)
@@ -52,6 +55,13 @@ def _duration(value: object) -> object:
     if value != 0:
         raise ValueError(f"{value} has no unit: write it as {value}s, {value}m or {value}h")
     return 0.0
+
+
+def _size(value: object) -> object:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is not a size: write it as 500MiB or 10GiB")
+    return int(found[1]) * _SIZES[found[2]]
 
 
 def _share(value: object) -> object:
@@ -103,12 +113,19 @@ def written_duration(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def written_size(size: float) -> str:
+    """``1 << 30`` -> ``1GiB``: in the largest unit that needs no fraction."""
+    unit = max((u for u in _SIZES if size % _SIZES[u] == 0), key=lambda u: _SIZES[u])
+    return f"{size / _SIZES[unit]:.0f}{unit}"
+
+
 def written_share(share: float) -> str:
     """``0.5`` -> ``50%``."""
     return f"{share * 100:g}%"
 
 
 DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "examples": ["3s", "10m"]}
+SIZE_SCHEMA = {"type": "string", "pattern": _SIZE.pattern, "examples": ["10GiB"]}
 SHARE_SCHEMA = {"type": "string", "pattern": _SHARE.pattern, "examples": ["50%"]}
 _WHEN_SCHEMA = {
     "type": "string",
@@ -124,6 +141,7 @@ _REQUESTS_SCHEMA = {
 _BUDGET_SCHEMA = {"type": "string", "pattern": _BUDGET.pattern, "examples": ["10% per 10m"]}
 
 Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(DURATION_SCHEMA)]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema(SIZE_SCHEMA)]
 Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(SHARE_SCHEMA)]
 When = Annotated[time | datetime, BeforeValidator(_when), WithJsonSchema(_WHEN_SCHEMA)]
 AlarmBudget = Annotated[Rate, BeforeValidator(_alarms), WithJsonSchema(_ALARMS_SCHEMA)]

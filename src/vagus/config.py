@@ -34,15 +34,18 @@ from vagus._units import (
     DURATION_SCHEMA,
     PERIODS,
     SHARE_SCHEMA,
+    SIZE_SCHEMA,
     ActionBudget,
     AlarmBudget,
     Duration,
     Rate,
     RequestRate,
     Share,
+    Size,
     When,
     written_duration,
     written_share,
+    written_size,
 )
 from vagus._yaml import load_located
 from vagus.errors import ConfigError
@@ -276,7 +279,13 @@ class TelemetrySettings(_Strict):
     probe_timeout: Duration = Field(5.0, description="until a probe counts as unanswered")
     probe_interval: Duration = Field(10.0, description="between two probes of a healthy replica")
     probe_interval_suspect: Duration = Field(0.5, description="the same while it is suspect")
-    history: Path | None = Field(None, description="folder of recordings for replay")
+    history: Path | None = Field(
+        None, description="folder of recordings, for replay and `vagus query`"
+    )
+    history_keep: Duration = Field(7 * PERIODS["day"], description="recordings older go")
+    history_size: Size = Field(
+        1 << 30, description="packed recordings may take this much; the oldest go first"
+    )
     otlp_port: int | None = Field(
         None,
         ge=0,
@@ -503,7 +512,11 @@ def json_schema() -> dict[str, object]:
 def _write_default(field: dict[str, Any]) -> None:
     """Give a default in the form in which it would be written: ``50%``, not ``0.5``."""
     default, pattern = field.get("default"), field.get("items", field).get("pattern")
-    for schema, write in ((DURATION_SCHEMA, written_duration), (SHARE_SCHEMA, written_share)):
+    for schema, write in (
+        (DURATION_SCHEMA, written_duration),
+        (SHARE_SCHEMA, written_share),
+        (SIZE_SCHEMA, written_size),
+    ):
         if default is not None and pattern == schema["pattern"]:
             many = isinstance(default, list)
             field["default"] = [write(d) for d in default] if many else write(default)
