@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vagus.model import Attempt, Evidence, Failure, Phase, Probe, Scrape, Sense, Subject
-from vagus.telemetry.columns import Column, SeriesKey
+from vagus.model.series import Column, SeriesKey
 from vagus.telemetry.recording import Batch, Reader, batch_line, column_line, series_line
 
 seconds = st.floats(0, 2e9)

@@ -26,8 +26,8 @@ import numpy as np
 from vagus.clock import Clock
 from vagus.errors import MalformedData, SourceError, TargetUnreachable
 from vagus.model import Sense, Subject
+from vagus.model.series import Column, Floats, SeriesKey
 from vagus.model.signals import RATIOS, SIGNALS, Combine
-from vagus.telemetry.columns import Column, Floats, SeriesKey
 from vagus.telemetry.dialects import dialect_of
 from vagus.telemetry.promql import Query, queries
 from vagus.telemetry.recording import column_line, series_line

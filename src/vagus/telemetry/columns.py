@@ -8,44 +8,11 @@ grow by doubling, so a fleet that grows one by one costs no more than one that w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from vagus.model import Sense, Subject
-
-Floats = NDArray[np.float64]
+from vagus.model.series import Floats, Series, SeriesKey
 
 _FIRST_CAPACITY = 64
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesKey:
-    """One signal of one subject, by one sense: what the server says of itself and what its callers
-    meet are two series, and that they differ can be the finding. Of a component there is a series
-    for each cohort of its callers, too."""
-
-    subject: Subject
-    signal: str
-    sense: Sense
-    cohort: str = ""
-
-
-Series = tuple[SeriesKey | None, ...]
-"""Who has which row; None for a row that is free."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One tick of all series: ``values[i]`` belongs to ``series[i]``, NaN where nothing was seen.
-
-    ``series`` is the same object from tick to tick until a row is given to another series.
-    """
-
-    at: float
-    series: Series
-    values: Floats
 
 
 class Columns:

@@ -23,7 +23,7 @@ import numpy as np
 
 from vagus.clock import Clock
 from vagus.model import Evidence
-from vagus.telemetry.columns import Column, Floats, Series
+from vagus.model.series import Column, Floats, Series
 from vagus.telemetry.recording import Batch, Reader, batch_line, column_line, series_line
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.segments import Limits, Segments, read_lines

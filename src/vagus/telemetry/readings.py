@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vagus.telemetry.columns import Floats, grown
+from vagus.model.series import Floats
+from vagus.telemetry.columns import grown
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.sketch import Ints
 

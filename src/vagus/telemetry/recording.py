@@ -17,7 +17,7 @@ import numpy as np
 
 from vagus.errors import MalformedData
 from vagus.model import Attempt, Evidence, Failure, Histogram, Phase, Probe, Scrape, Sense, Subject
-from vagus.telemetry.columns import Column, Series, SeriesKey
+from vagus.model.series import Column, Series, SeriesKey
 
 _KINDS: Mapping[str, type[Evidence]] = {"attempt": Attempt, "scrape": Scrape, "probe": Probe}
 _NAMES = {kind: name for name, kind in _KINDS.items()}

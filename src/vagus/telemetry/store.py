@@ -24,9 +24,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vagus.model import Attempt, Evidence, Phase, Probe, Scrape, Sense, Subject, signals
+from vagus.model.series import Column, Floats, SeriesKey
 from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.snapshot import Vitals
-from vagus.telemetry.columns import Column, Columns, Floats, SeriesKey
+from vagus.telemetry.columns import Columns
 from vagus.telemetry.distributions import Distributions
 from vagus.telemetry.readings import Readings
 from vagus.telemetry.rejections import Rejected, Rejections

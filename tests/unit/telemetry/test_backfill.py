@@ -20,8 +20,8 @@ from vagus.clock import Clock, ManualClock, SystemClock
 from vagus.config import Kind
 from vagus.errors import MalformedData, SourceError, TargetUnreachable
 from vagus.model import Sense, Subject, signals
+from vagus.model.series import SeriesKey
 from vagus.telemetry.backfill import ATTEMPTS, CHUNK, Backfill
-from vagus.telemetry.columns import SeriesKey
 from vagus.telemetry.dialects import dialect_of
 from vagus.telemetry.history import blocks
 from vagus.telemetry.promql import queries

@@ -12,8 +12,8 @@ import pytest
 from vagus.clock import ManualClock
 from vagus.errors import MalformedData
 from vagus.model import Failure, Probe, Sense, Subject
+from vagus.model.series import Column, SeriesKey
 from vagus.telemetry import history
-from vagus.telemetry.columns import Column, SeriesKey
 from vagus.telemetry.history import Recorder, recorded
 from vagus.telemetry.recording import Batch
 from vagus.telemetry.rejections import Rejected, Rejections

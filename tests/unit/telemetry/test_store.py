@@ -11,7 +11,7 @@ import pytest
 from vagus.clock import ManualClock
 from vagus.config import Kind
 from vagus.model import Attempt, Failure, Histogram, Phase, Probe, Scrape, Sense, Subject, signals
-from vagus.telemetry.columns import Column, SeriesKey
+from vagus.model.series import Column, SeriesKey
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.store import MAX_COHORTS, MAX_SERIES, Store
 from vagus.topology import ComponentNode, Topology
