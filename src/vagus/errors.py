@@ -13,6 +13,7 @@
     │   └── MalformedData          something answers, but not with what was asked for
     ├── ActionError                the world refused an action
     │   └── NotAcknowledged        the action was sent; whether it took effect is unknown
+    ├── ChaosError                 an experiment can't be run, or its fault not be put in or taken out
     └── LabError                   the lab could not be set up, started or reached
 
 A user's mistake is one line with the mend and never a traceback: the command line prints
@@ -105,6 +106,10 @@ class ActionError(VagusError):
 
 class NotAcknowledged(ActionError):
     """The action was sent but its effect is unknown: it is verified, never repeated."""
+
+
+class ChaosError(VagusError):
+    """An experiment can't be run as asked, or a fault could not be injected or undone."""
 
 
 class LabError(VagusError):
