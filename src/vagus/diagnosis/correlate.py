@@ -8,6 +8,8 @@ fail requests; whoever opens an incident for both pages people twice and restart
 - a caller's finding that comes first waits a short grace for a finding below it, since callers
   often notice first, being many; only what can't come from below (its own port refuses) does not;
 - what is left over from an incident that was just closed is no news, and waits to close itself;
+- what a component shows as a whole joins the incident of the replica that it may come from, and
+  waits for it likewise;
 - two replicas that nothing connects stay two incidents.
 
 Missing metrics join what there is, and open nothing.
@@ -29,6 +31,10 @@ AFTERMATH_S = 30.0
 """How long a caller's finding may outlive the incident that explains it before it is news."""
 _OWN = frozenset({Symptom.GONE, Symptom.NONSENSE})
 """Symptoms that a dependency can't cause; nor does it cause what the scraper meets."""
+_LEARNED = frozenset(
+    {Symptom.SLOWER, Symptom.DECLINING, Symptom.SATURATING, Symptom.FAILING, Symptom.DEGRADED}
+)
+"""What a baseline shows in a server's own numbers may well come from below it: it waits, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,8 @@ def _must_wait(finding: Finding, news: Sequence[Finding], topology: Topology, no
         return True  # it is told with what is below it
     node = topology.components.get(finding.subject.component)
     depends = node is not None and bool(node.depends_on)
-    return depends and now - finding.opened_at < CALLER_GRACE_S
+    whole = not finding.subject.replica
+    return (depends or whole) and now - finding.opened_at < CALLER_GRACE_S
 
 
 def _home(finding: Finding, active: Sequence[Incident], topology: Topology) -> Incident | None:
@@ -133,12 +140,16 @@ def _home(finding: Finding, active: Sequence[Incident], topology: Topology) -> I
 
 def _explains(subject: Subject, finding: Finding, topology: Topology) -> bool:
     """Whether trouble of ``subject`` can show as ``finding`` at a caller."""
-    if _is_own(finding) or subject.component == finding.subject.component:
+    if _is_own(finding):
         return False
+    if subject.component == finding.subject.component:
+        return bool(subject.replica) and not finding.subject.replica  # a part shows in the whole
     return topology.depends(finding.subject.component, subject.component)
 
 
 def _is_own(finding: Finding) -> bool:
+    if finding.symptom in _LEARNED:
+        return False
     return finding.symptom in _OWN or finding.sense is Sense.SCRAPE
 
 

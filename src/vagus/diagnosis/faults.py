@@ -64,7 +64,55 @@ _CATALOGUE = (
         "{subject} fell ill with a new version: {evidence}",
     ),
     Fault("replica-nonsense", Symptom.NONSENSE, {}, "{subject} talks nonsense: {evidence}"),
-    Fault("replica-slow", Symptom.SLOW, {}, "{subject} is slow: {evidence}", harm=0.4),
+    Fault(
+        "replica-slow",
+        Symptom.SLOW,
+        {Symptom.SLOWER: 0.5, Symptom.DECLINING: 0.3, Symptom.SATURATING: 0.3},
+        "{subject} is slow: {evidence}",
+        harm=0.4,
+    ),
+    Fault(
+        "errors-rising",
+        Symptom.FAILING,
+        {Symptom.SLOWER: 0.2, Symptom.DECLINING: 0.2},
+        "{subject} fails more often than usual: {evidence}",
+        harm=0.4,
+    ),
+    Fault(
+        "latency-rising",
+        Symptom.SLOWER,
+        {Symptom.SATURATING: 0.4, Symptom.DECLINING: 0.4},
+        "{subject} is slower than usual: {evidence}",
+        harm=0.3,
+    ),
+    Fault(
+        "saturation-rising",
+        Symptom.SATURATING,
+        {Symptom.DECLINING: 0.3},
+        "{subject} fills up: {evidence}",
+        harm=0.3,
+    ),
+    Fault(
+        "throughput-falling",
+        Symptom.DECLINING,
+        {},
+        "{subject} gets less done than usual: {evidence}",
+        harm=0.3,
+    ),
+    Fault(
+        "quality-falling",
+        Symptom.DEGRADED,
+        {},
+        "{subject} gives worse than usual: {evidence}",
+        harm=0.3,
+    ),
+    Fault(
+        "objective-burning",
+        Symptom.BURNING,
+        {},
+        "{subject} breaks its objective: {evidence}",
+        harm=0.5,
+    ),
 )
 
 FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in _CATALOGUE}

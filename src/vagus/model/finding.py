@@ -18,6 +18,13 @@ class Symptom(StrEnum):
     WRONG_SHAPE = "wrong-shape"  # content type, empty, not parseable
     NONSENSE = "nonsense"  # the right shape with garbage in it
     SILENT = "silent"  # its metrics are missing: a state of its own, neither sick nor well
+    # What only a baseline shows: against what is usual for it at this hour and at this load.
+    SLOWER = "slower"
+    DECLINING = "declining"  # gets less done
+    SATURATING = "saturating"  # queues, caches or memory fill up
+    FAILING = "failing"  # errors that are rare enough to pass for chance one by one
+    DEGRADED = "degraded"  # what it gives is worth less
+    BURNING = "burning"  # an objective's error budget is used up too fast
 
 
 @dataclass(frozen=True, slots=True)

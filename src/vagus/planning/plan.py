@@ -102,6 +102,8 @@ class Playbooks:
 def _remedies(
     names: tuple[str, ...], cause: Cause, *, routed: bool, restartable: bool
 ) -> tuple[Remedy, ...]:
+    if not cause.subject.replica:  # no replica is to blame: there is nobody to act upon
+        routed = restartable = False
     possible = {
         **dict.fromkeys(TRAFFIC_REMEDIES, routed),
         **dict.fromkeys(PROCESS_REMEDIES, restartable),

@@ -187,3 +187,29 @@ def test_new_bad_evidence_after_a_resolved_incident_is_news() -> None:
     assert set(opened(assign([], past, standing=[again], now=T + 33))) == {TWO}
     fresh = finding(TWO, Symptom.SLOW, at=T + 33)
     assert set(opened(assign([fresh], past, now=T + 33))) == {TWO}
+
+
+def test_what_a_component_shows_as_a_whole_joins_the_replica_it_may_come_from() -> None:
+    whole = finding(Subject("chat"), Symptom.SLOWER)
+    known = incident(TWO, "inc-1")
+    assert assign([whole], known).joining == {"inc-1": (whole,)}
+    one = finding(TWO, Symptom.SLOWER, Sense.SCRAPE)
+    assert opened(assign([whole, one])) == {TWO: {("chat-2", Symptom.SLOWER), ("", Symptom.SLOWER)}}
+
+
+def test_a_component_waits_for_its_replicas_and_then_speaks_for_itself() -> None:
+    whole = finding(Subject("chat"), Symptom.SLOWER)
+    assert assign([whole]).waiting == (whole,)
+    late = assign([], standing=[whole], now=T + CALLER_GRACE_S)
+    assert opened(late) == {Subject("chat"): {("", Symptom.SLOWER)}}
+
+
+def test_what_a_replica_suffers_does_not_come_from_its_component() -> None:
+    assert opened(assign([finding(TWO, Symptom.SLOWER)], incident(Subject("chat"), "inc-1"))) == {
+        TWO: {("chat-2", Symptom.SLOWER)}
+    }
+
+
+def test_a_learned_deviation_in_a_callers_own_numbers_may_come_from_below() -> None:
+    queue = finding(RAG, Symptom.SATURATING, Sense.SCRAPE)
+    assert assign([queue], incident(TWO, "inc-1")).joining == {"inc-1": (queue,)}

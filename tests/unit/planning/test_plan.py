@@ -35,16 +35,28 @@ def cause(component: str, fault: str = "replica-slow") -> Cause:
     return Cause(fault, Subject(component, f"{component}-1"), 0.9)
 
 
+FOR_PEOPLE = {"quality-falling", "objective-burning"}  # why must be found out first
+
+
 def test_every_known_fault_has_a_playbook() -> None:
     books = Playbooks.load(FAULTS, ACTIONS)
     for fault in FAULTS:
         plan = books.plan(
             cause("chat", fault), TOPOLOGY, routed=True, return_steps=STEPS, record_of=untried
         )
-        assert plan.containment
+        assert bool(plan.containment) == (fault not in FOR_PEOPLE)
         treated = [remedy.action for remedy in plan.treatments]
-        assert treated == ([] if fault == "version-regressed" else ["restart", "replace"])
+        nothing = fault in FOR_PEOPLE or fault == "version-regressed"
+        assert treated == ([] if nothing else ["restart", "replace"])
         assert plan.return_steps == STEPS
+
+
+def test_nothing_is_done_to_a_component_as_a_whole() -> None:
+    """All replicas are slower, or one cohort of callers is: there is no replica to act upon."""
+    books = Playbooks.load(FAULTS, ACTIONS)
+    whole = Cause("latency-rising", Subject("chat"), 0.9)
+    plan = books.plan(whole, TOPOLOGY, routed=True, return_steps=STEPS, record_of=untried)
+    assert plan.containment == plan.treatments == ()
 
 
 def test_a_regressed_version_is_rolled_back_to_the_one_before() -> None:
