@@ -4,6 +4,8 @@ Each sense refutes what it found itself, with more of the good than opened it wi
 a replica which flaps stays found. One case can't be left to that: a replica that was ejected gets
 no traffic, so the gateway could never take back what it once saw. Such findings close when the
 gateway has been quiet about it for a while *and* the other senses find it good.
+
+Nonsense is left out: only what is said refutes it (``symptoms/nonsense.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from vagus.detection import defaults
 from vagus.detection.memory import ReplicaMemory
 from vagus.detection.reading import Peers, Reading, State
-from vagus.model import Sense
+from vagus.model import Sense, Symptom
 
 
 def health(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading]:
@@ -25,6 +27,8 @@ def health(replica: ReplicaMemory, peers: Peers, now: float) -> Iterator[Reading
         Sense.SCRAPE: _scrapes_good_since(replica),
     }
     for symptom, sense in sorted(replica.found):
+        if symptom is Symptom.NONSENSE:
+            continue
         good_since = since[sense]
         if good_since is not None:
             yield Reading(symptom, sense, State.GOOD, since=good_since)

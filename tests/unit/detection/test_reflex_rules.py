@@ -372,6 +372,57 @@ def test_with_one_healthy_sibling_its_own_earlier_answer_decides(watched: Watche
     for n in range(4, 8):
         watched.see(probe(ONE, T + n), probe(TWO, T + n, answer="brzl kkpf ooqx"))
     assert ("chat-2", Symptom.NONSENSE, Sense.PROBE) in watched.open()
+
+
+NONSENSE = ("chat-2", Symptom.NONSENSE, Sense.PROBE)
+
+
+def talks_nonsense(watched: Watched, until: int = 4) -> None:
+    watched.see(probe(ONE, T), probe(THREE, T))
+    for n in range(1, until):
+        watched.see(probe(TWO, T + n, answer=f"xk{n}qj vvzt wppl mm{n}"))
+    assert NONSENSE in watched.open()
+
+
+def test_a_sibling_that_is_busy_for_a_moment_acquits_nobody(watched: Watched) -> None:
+    talks_nonsense(watched)
+    watched.see(*(probe(s, T + 4, Failure.TIMEOUT) for s in (ONE, THREE)))
+    for n in range(4, 14):
+        watched.see(probe(TWO, T + n + 0.5, answer="brzl kkpf ooqx"))
+        assert NONSENSE in watched.open()
+
+
+def test_with_nobody_left_to_compare_with_nonsense_stays_found(watched: Watched) -> None:
+    talks_nonsense(watched)
+    for n in range(4, 90):  # of the siblings nothing is heard any more
+        watched.see(probe(TWO, T + n, answer="brzl kkpf ooqx"))
+    assert NONSENSE in watched.open()
+
+
+def test_a_sibling_that_is_ill_otherwise_is_a_witness_all_the_same(watched: Watched) -> None:
+    for n in range(1, 4):
+        watched.see(*(probe(s, T + n, Failure.SERVER_ERROR) for s in (ONE, THREE)))
+    assert {name for name, _, _ in watched.open()} == {"chat-1", "chat-3"}
+    watched.see(probe(ONE, T + 4), probe(THREE, T + 4))
+    for n in range(3):
+        watched.see(probe(TWO, T + 4.1 + n / 10, answer="brzl kkpf ooqx"))
+    assert {name for name, _, _ in watched.open()} == {"chat-1", "chat-2", "chat-3"}
+
+
+def test_a_probe_that_brought_no_words_says_nothing_of_them(watched: Watched) -> None:
+    watched.see(probe(ONE, T), probe(THREE, T))
+    for n in range(1, 4):
+        watched.see(probe(TWO, T + n, answer="brzl kkpf ooqx"))
+        watched.see(probe(TWO, T + n + 0.5, Failure.TIMEOUT))
+    assert NONSENSE in watched.open()
+
+
+def test_nonsense_is_refuted_by_what_the_siblings_say_too(watched: Watched) -> None:
+    talks_nonsense(watched)
+    for n in range(4, 7):
+        assert NONSENSE in watched.open()
+        watched.see(probe(TWO, T + n))
+    assert NONSENSE not in watched.open()
     assert not any(replica == "chat-1" for replica, _, _ in watched.open())
 
 
