@@ -30,6 +30,7 @@ class ComponentNode:
     metrics: Metrics = field(default_factory=dict)  # the user's own, beside the engine's dialect
     model: str | None = None
     restartable: bool = False  # somebody can start and stop its processes
+    collections: tuple[str, ...] = ()  # of a store: those that are watched
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Topology:
                     metrics=spec.metrics,
                     model=spec.model,
                     restartable=spec.runtime is not None,
+                    collections=spec.collections,
                 )
                 for name, spec in settings.stack.items()
             }
@@ -90,6 +92,14 @@ class Topology:
             Subject(node.name, replica)
             for node in self.components.values()
             for replica in node.replicas
+        )
+
+    def collections(self) -> tuple[Subject, ...]:
+        """Collections of stores: subjects as replicas are, that no traffic is routed by."""
+        return tuple(
+            Subject(node.name, name)
+            for node in self.components.values()
+            for name in node.collections
         )
 
     def siblings(self, subject: Subject) -> tuple[Subject, ...]:

@@ -29,7 +29,7 @@ from vagus.detection.symptoms.probed import probed
 from vagus.detection.symptoms.scraped import scraped
 from vagus.detection.symptoms.slow import slow_at_gateway
 from vagus.detection.symptoms.slow_probes import slow_at_probes
-from vagus.model import Attempt, Evidence, Finding, Phase, Probe, Subject, Symptom
+from vagus.model import Attempt, Evidence, Finding, Phase, Probe, Scrape, Subject, Symptom
 from vagus.topology import Topology
 
 RULES: tuple[Rule, ...] = (
@@ -74,7 +74,7 @@ class Reflexes:
                 self._note_attempt(replica, evidence)
             elif isinstance(evidence, Probe):
                 replica.note_probe(evidence)
-            else:
+            elif isinstance(evidence, Scrape):
                 replica.note_scrape(evidence)
             self._touched.add(evidence.subject)
 

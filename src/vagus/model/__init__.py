@@ -3,6 +3,7 @@
 Each step takes the types of the one before it and returns its own::
 
     telemetry     evidence     Attempt, Scrape, Probe      what was seen of one replica
+                  retrieval    Retrieval, Query, Searches  what was seen of one collection
     detection     finding      Finding                     a deviation, with its evidence
     diagnosis     incident     Incident, Cause             findings that belong together, and why
     planning      plan         Plan, Remedy, Tier          contain, treat, return
@@ -24,6 +25,7 @@ from vagus.model.evidence import (
     Histogram,
     Phase,
     Probe,
+    Retrieval,
     Scrape,
     Sense,
 )
@@ -42,15 +44,18 @@ from vagus.model.governance import (
     Trial,
 )
 from vagus.model.incident import Cause, Incident, IncidentState, Rollout
+from vagus.model.injection import INJECT, Injection
 from vagus.model.intent import Check, Intent, IntentState
 from vagus.model.notification import Message, Notification
 from vagus.model.plan import Plan, Remedy, Tier
+from vagus.model.retrieval import Document, Query, Searches, Slice, Vector
 from vagus.model.ruling import VAGUS, Ask, Decision, GuardRuling, Purpose, Request, Ruling
 from vagus.model.subject import Numbers, Subject
 from vagus.model.traffic import Aspect, Endpoint, Override, Traffic
 from vagus.model.verdict import Observed, Outcome, Verdict
 
 __all__ = [
+    "INJECT",
     "PROOF_NEEDED",
     "VAGUS",
     "Answer",
@@ -60,6 +65,7 @@ __all__ = [
     "Cause",
     "Check",
     "Decision",
+    "Document",
     "Endpoint",
     "Evidence",
     "Failure",
@@ -68,6 +74,7 @@ __all__ = [
     "Histogram",
     "Incident",
     "IncidentState",
+    "Injection",
     "Intent",
     "IntentState",
     "Licence",
@@ -84,15 +91,19 @@ __all__ = [
     "Proposal",
     "ProposalState",
     "Purpose",
+    "Query",
     "Remedy",
     "Request",
+    "Retrieval",
     "Role",
     "Rollout",
     "Ruling",
     "Scrape",
+    "Searches",
     "Sense",
     "SensesReport",
     "Sheet",
+    "Slice",
     "Stop",
     "Subject",
     "Symptom",
@@ -100,6 +111,7 @@ __all__ = [
     "TrackRecord",
     "Traffic",
     "Trial",
+    "Vector",
     "Verdict",
     "lower_bound",
 ]

@@ -106,4 +106,31 @@ class Probe:
     answer: str = ""  # greedy decoding: siblings with the same weights answer alike
 
 
-Evidence = Attempt | Scrape | Probe
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """One query that was put to a collection twice: as its callers put theirs, and as an exact
+    search of the same rows."""
+
+    subject: Subject  # the component, and the collection in the place of a replica
+    at: float  # when it ended
+    failure: Failure | None = None
+    query: str = ""  # what a person can tell it by
+    cluster: str = ""
+    k: int = 0  # rows that were asked for
+    exact: int = 0  # rows that the exact search gave: k, or all there are
+    returned: int = 0  # rows that callers get
+    agreed: int = 0  # of these, so many are no farther than the exact search's farthest
+    latency: float = 0.0
+    exact_latency: float = 0.0
+    index: str = ""  # which one answered, with its parameters; empty: none did
+    dead: float = 0.0  # share of the table's rows that were deleted and not cleaned up
+    golden: bool | None = None  # whether the exact search finds what is expected; None: nothing is
+    gone: str = ""  # expected documents that are no longer there
+
+    @property
+    def recall(self) -> float:
+        """Share of the nearest rows that callers get; 1 where there are none to be found."""
+        return self.agreed / self.exact if self.exact else 1.0
+
+
+Evidence = Attempt | Scrape | Probe | Retrieval

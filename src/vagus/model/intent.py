@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vagus.model.plan import Tier
+from vagus.model.retrieval import Searches
 from vagus.model.ruling import Request, Ruling
 from vagus.model.subject import Subject
 
@@ -29,6 +30,9 @@ class Check:
     good over at least ``hold`` seconds, none slower than ``max_time_to_first_token`` (None: no
     bound is known), and callers' attempts, if any reach it, fail no more than
     ``max_failed_share``.
+
+    A collection is healthy when its searches find ``min_recall`` of what there is to be found, in
+    each cluster of queries; ``before`` is what they were like when this was decided.
     """
 
     subject: Subject
@@ -37,6 +41,8 @@ class Check:
     timeout: float
     max_time_to_first_token: float | None = None
     max_failed_share: float = 0.0
+    min_recall: float = 0.0
+    before: Searches | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vagus.model.evidence import Failure
+from vagus.model.retrieval import Searches
 from vagus.model.subject import no_numbers
 
 
@@ -38,3 +39,4 @@ class Observed:
     time_to_first_token: float | None = None  # median of the good probes in the present row
     attempts: int = 0
     attempts_failed: int = 0
+    searches: Searches | None = None  # of a collection, if there were any

@@ -16,10 +16,26 @@ from typing import Any
 import numpy as np
 
 from vagus.errors import MalformedData
-from vagus.model import Attempt, Evidence, Failure, Histogram, Phase, Probe, Scrape, Sense, Subject
+from vagus.model import (
+    Attempt,
+    Evidence,
+    Failure,
+    Histogram,
+    Phase,
+    Probe,
+    Retrieval,
+    Scrape,
+    Sense,
+    Subject,
+)
 from vagus.model.series import Column, Series, SeriesKey
 
-_KINDS: Mapping[str, type[Evidence]] = {"attempt": Attempt, "scrape": Scrape, "probe": Probe}
+_KINDS: Mapping[str, type[Evidence]] = {
+    "attempt": Attempt,
+    "scrape": Scrape,
+    "probe": Probe,
+    "retrieval": Retrieval,
+}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
@@ -70,6 +86,12 @@ def column_line(column: Column) -> bytes:
     """Values to six digits, which is more than any of them is worth."""
     values = [None if math.isnan(v) else float(f"{v:.6g}") for v in column.values.tolist()]
     return _line({"at": column.at, "column": values})
+
+
+def is_batch(line: bytes) -> bool:
+    """Whether it is evidence, told by how it begins: most lines are, and who wants columns need not
+    read them."""
+    return line.find(b'"batch":', 0, 48) > 0
 
 
 class Reader:

@@ -82,7 +82,7 @@ class Store:
                 self._take_scrape(evidence)
             elif isinstance(evidence, Probe):
                 self._take_probe(evidence)
-            elif evidence.phase is Phase.ENDED:
+            elif isinstance(evidence, Attempt) and evidence.phase is Phase.ENDED:
                 self._take_attempt(evidence)
 
     def _take_scrape(self, scrape: Scrape) -> None:
