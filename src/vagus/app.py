@@ -34,13 +34,23 @@ from vagus.leadership import Lead, leading, only_while_leading
 from vagus.learning import Learning
 from vagus.licensing import follow_file
 from vagus.loop import Loop
-from vagus.model import Attempt, Incident, Request, Rollout, Ruling, SensesReport, Subject
+from vagus.model import (
+    Attempt,
+    Incident,
+    Injection,
+    Request,
+    Rollout,
+    Ruling,
+    SensesReport,
+    Subject,
+)
 from vagus.notify.compose import Composer
 from vagus.notify.deliver import Notifier, Recipient, recipients_of
 from vagus.planning.plan import Playbooks
 from vagus.policy.approvals import tally
 from vagus.policy.facts import Kept, Law, Moment, gather
 from vagus.policy.gate import judge
+from vagus.policy.injections import Around, judge_injection
 from vagus.policy.rules import NO_RULES, Rules, load_rules
 from vagus.policy.steering import Steering
 from vagus.policy.stop import StopWatch
@@ -54,6 +64,7 @@ from vagus.state.anchor import Anchor
 from vagus.state.controls import Controls
 from vagus.state.db import Database, open_database
 from vagus.state.incidents import Incidents
+from vagus.state.injections import Injections
 from vagus.state.intents import Intents
 from vagus.state.leases import Leases
 from vagus.state.ledger import Ledger
@@ -105,6 +116,7 @@ class Vagus:
         self._loop = asyncio.get_running_loop()
         self._incidents = Incidents(database)
         self._rollouts = Rollouts(database)
+        self._injections = Injections(database)
         self._intents = Intents(database)
         self._overrides = Overrides(database)
         self._proposals = Proposals(database)
@@ -263,6 +275,8 @@ class Vagus:
             licences=self.licences,
             controls=self._controls,
             rollouts=self._rollouts,
+            injections=self._injections,
+            judge_injection=self._judge_injection,
             judge_rollout=self._judge_rollout,
             transaction=database.write,
             remedies=frozenset(NAMES),
@@ -356,7 +370,22 @@ class Vagus:
         )
 
     def _judge(self, request: Request) -> Ruling:
-        moment = Moment(
+        return judge(request, gather(request, self._law, self._moment(), self._kept))
+
+    def _judge_injection(self, injection: Injection) -> Ruling:
+        now, budget = self._clock.now(), self.settings.chaos.budget
+        facts = gather(injection.request, self._law, self._moment(), self._kept)
+        around = Around(
+            incidents=self._incidents.active(),
+            open=self._injections.open(now),
+            recent=self._injections.since(now - budget.period),
+            budget=budget,
+            cap=injection.cap,
+        )
+        return judge_injection(injection.request, facts, around)
+
+    def _moment(self) -> Moment:
+        return Moment(
             now=self._clock.now(),
             mode=self._steering.mode(),
             stopped=self._steering.stop(),
@@ -364,7 +393,6 @@ class Vagus:
             ejected=self.outside.ejected(),
             topology=self._topology,
         )
-        return judge(request, gather(request, self._law, moment, self._kept))
 
     def _stopped(self) -> str | None:
         stop = self._steering.stop()

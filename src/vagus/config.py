@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,6 +50,7 @@ from vagus._units import (
 )
 from vagus._yaml import load_located
 from vagus.errors import ConfigError
+from vagus.model.signals import SIGNALS
 
 
 def _address(value: str) -> str:
@@ -156,7 +158,7 @@ class Objective(_Strict):
     """What callers are promised."""
 
     subject: Name = Field(description="the component they call")
-    signal: str = Field(description="what is counted, such as `errors`")
+    signal: Literal["errors"] = Field(description="what is counted: `errors`, failed requests")
     at_most: Share = Field(description="share of the requests that may be so")
     over: Duration = Field(description="the window in which they are counted")
 
@@ -271,6 +273,20 @@ class HealingSettings(_Strict):
         return self
 
 
+class ChaosSettings(_Strict):
+    """Experiments, which break things on purpose."""
+
+    budget: RequestRate = Field(
+        default_factory=lambda: Rate(count=10.0, period=PERIODS["hour"]),
+        json_schema_extra={"default": "10 per hour"},
+        description="experiments that may be started in a time, whoever starts them",
+    )
+    intents: Path = Field(Path("intents.yaml"), description="file of what must hold")
+    folder: Path = Field(
+        Path("chaos"), description="where undo records and results of experiments are kept"
+    )
+
+
 class TelemetrySettings(_Strict):
     """How often the stack is looked at."""
 
@@ -286,12 +302,30 @@ class TelemetrySettings(_Strict):
     history_size: Size = Field(
         1 << 30, description="packed recordings may take this much; the oldest go first"
     )
+    baselines: Path | None = Field(
+        None,
+        description="file in which what is normal is kept over a restart; without it, beside a "
+        "`state` that is a file",
+    )
     otlp_port: int | None = Field(
         None,
         ge=0,
         le=65535,
         description="port on loopback where OTLP over HTTP and Prometheus's remote write are "
         "received; 4318 by convention, 0 takes any free one; off unless it is set",
+    )
+
+
+class SignalSettings(_Strict):
+    """What you know better of a signal than the catalogue does."""
+
+    watch: bool = Field(True, description="whether baselines judge it at all")
+    worse: Literal["up", "down"] | None = Field(None, description="which direction is bad")
+    floor: float | None = Field(
+        None, ge=0, description="a deviation that is smaller never matters; in the signal's unit"
+    )
+    min_samples: int | None = Field(
+        None, ge=1, description="values that must have been seen before anything is judged"
     )
 
 
@@ -346,13 +380,15 @@ class Settings(_Strict):
     gateway: GatewaySettings | None = Field(
         None, description="what moves traffic; without it Vagus can't keep callers off a replica"
     )
-    objectives: tuple[Objective, ...] = Field(
-        (), description="what callers are promised; checked, not used yet"
-    )
+    objectives: tuple[Objective, ...] = Field((), description="what callers are promised")
     false_alarms: AlarmBudget = Field(
         default_factory=lambda: Rate(count=1.0, period=PERIODS["week"]),
         json_schema_extra={"default": "1 per week"},
-        description="false alarms that are bearable, over all series; checked, not used yet",
+        description="false alarms that are bearable, over all series and detectors: the only "
+        "threshold of baselines",
+    )
+    signals: dict[str, SignalSettings] = Field(
+        default_factory=dict, description="signals of the catalogue, where it knows less than you"
     )
     mode: Mode = Field(
         Mode.SHADOW,
@@ -369,6 +405,9 @@ class Settings(_Strict):
         default_factory=TelemetrySettings, description="how often the stack is looked at"
     )
     api: ApiSettings = Field(default_factory=ApiSettings, description="Vagus's own HTTP port")
+    chaos: ChaosSettings = Field(
+        default_factory=ChaosSettings, description="experiments, which break things on purpose"
+    )
     state: str = Field(
         "sqlite:///vagus.db",
         description="database of incidents, intents and the ledger: a file, or "
@@ -421,6 +460,13 @@ class Settings(_Strict):
                 raise Misfit(
                     f"{objective.subject!r} is not in stack", "objectives", str(index), "subject"
                 )
+        for signal in self.signals:
+            if signal not in SIGNALS:
+                near = get_close_matches(signal, SIGNALS, n=3, cutoff=0.4)
+                raise Misfit(
+                    f"there is no signal {signal!r}; near to it: {', '.join(near) or 'none'}",
+                    *("signals", signal),
+                )
         return self
 
     def resolved(self, folder: Path) -> Settings:
@@ -459,17 +505,28 @@ class Settings(_Strict):
             "gateway": gateway,
             "policy": self.policy.model_copy(update=policy),
             "notify": notify,
+            "chaos": self.chaos.model_copy(
+                update={
+                    "intents": absolute(self.chaos.intents),
+                    "folder": absolute(self.chaos.folder),
+                }
+            ),
         }
         if self.heartbeat is not None:
             changes["heartbeat"] = absolute(self.heartbeat)
         if self.ledger_anchor is not None:
             changes["ledger_anchor"] = absolute(self.ledger_anchor)
+        telemetry: dict[str, Path] = {}
         if self.telemetry.history is not None:
-            history = absolute(self.telemetry.history)
-            changes["telemetry"] = self.telemetry.model_copy(update={"history": history})
+            telemetry["history"] = absolute(self.telemetry.history)
         prefix = "sqlite:///"
         if self.state.startswith(prefix):
-            changes["state"] = prefix + str(absolute(Path(self.state.removeprefix(prefix))))
+            file = absolute(Path(self.state.removeprefix(prefix)))
+            changes["state"] = prefix + str(file)
+            telemetry["baselines"] = file.with_suffix(".baselines")
+        if self.telemetry.baselines is not None:
+            telemetry["baselines"] = absolute(self.telemetry.baselines)
+        changes["telemetry"] = self.telemetry.model_copy(update=telemetry)
         return self.model_copy(update=changes)
 
 

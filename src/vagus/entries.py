@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from vagus.model import (
     Finding,
     Incident,
+    Injection,
     Intent,
     Licence,
     Notification,
@@ -76,6 +77,21 @@ def of_ruling(ruling: Ruling) -> Facts:
             }
             for said in ruling.guards
         ],
+    }
+
+
+def of_injection(injection: Injection) -> Facts:
+    return {
+        "id": injection.id,
+        "experiment": injection.experiment,
+        "fault": injection.fault,
+        "subject": str(injection.target),
+        "does": injection.does,
+        "lease": injection.lease,
+        "cap": injection.cap,
+        "by": injection.by,
+        "outcome": injection.verdict,
+        "note": injection.note,
     }
 
 

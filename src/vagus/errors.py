@@ -12,8 +12,9 @@
     │   ├── TargetUnreachable      nothing answers there
     │   └── MalformedData          something answers, but not with what was asked for
     ├── ActionError                the world refused an action
-    │   └── NotAcknowledged        the action was sent; whether it took effect is unknown
-    ├── ChaosError                 an experiment can't be run, or its fault not be put in or taken out
+    │   ├── NotAcknowledged        the action was sent; whether it took effect is unknown
+    │   └── UnderWay               the action goes on and is not over yet
+    ├── ChaosError                 an experiment can't be run, or its fault not be mended
     └── LabError                   the lab could not be set up, started or reached
 
 A user's mistake is one line with the mend and never a traceback: the command line prints
@@ -110,6 +111,10 @@ class NotAcknowledged(ActionError):
 
 class ChaosError(VagusError):
     """An experiment can't be run as asked, or a fault could not be injected or undone."""
+
+
+class UnderWay(ActionError):
+    """The action was taken up and is not over yet: ask again."""
 
 
 class LabError(VagusError):

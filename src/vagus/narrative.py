@@ -103,6 +103,14 @@ def _of_people(event: str, facts: Mapping[str, object]) -> Line | None:
             return Line("good" if yes else "bad", said)
         case "proposal.expired" | "proposal.void":
             return Line("info", f"{fact('what')} is no longer asked: {fact('note')}")
+        case "injection.decided" if fact("decision") == "allow":
+            return Line("ask", f"experiment {fact('experiment')}, by {fact('by')}: {fact('does')}")
+        case "injection.decided":
+            return Line("info", f"experiment {fact('experiment')} is refused: {fact('reason')}")
+        case "injection.ended":
+            note = f": {fact('note')}" if fact("note") else ""
+            return Line("info", f"experiment {fact('experiment')}, {fact('fault')} on "
+                                f"{fact('subject')}, {fact('outcome')}{note}")  # fmt: skip
         case "learned":
             return Line("info", fact("record"))
         case "licence.issued":

@@ -15,11 +15,13 @@ from vagus.model import (
     Aspect,
     Cause,
     Check,
+    Document,
     Endpoint,
     Evidence,
     Finding,
     Incident,
     IncidentState,
+    Injection,
     Intent,
     IntentState,
     Licence,
@@ -28,7 +30,9 @@ from vagus.model import (
     Probe,
     Proposal,
     ProposalState,
+    Query,
     Request,
+    Retrieval,
     Rollout,
     Ruling,
     Stop,
@@ -97,6 +101,58 @@ class Runtime(Protocol):
 
     async def replicas(self, component: str) -> Mapping[str, str]:
         """Name -> address of every replica that exists now."""
+        ...
+
+
+class RetrievalProbe(Protocol):
+    """Looks into the collections of one store."""
+
+    async def documents(self, subject: Subject, count: int) -> Sequence[Document]:
+        """Up to ``count`` of those it holds now, by chance: what is asked for there.
+
+        Raises :class:`~vagus.errors.SourceError`.
+        """
+        ...
+
+    async def search(self, subject: Subject, query: Query, k: int) -> Retrieval:
+        """The ``k`` nearest to ``query``, as callers get them and exactly, of the same rows, past
+        every cache. Failures are in the answer, never raised."""
+        ...
+
+
+class IndexKeeper(Protocol):
+    """Mends the index of a collection while the store goes on serving. What takes long goes on by
+    itself: it is ordered, and looked after by asking. All raise
+    :class:`~vagus.errors.ActionError`."""
+
+    async def rebuild(self, subject: Subject, token: str) -> None:
+        """Begin to build the index anew beside the present one, which is kept, aside, once the new
+        one has taken its place. What a rebuild that was cut off left behind is removed first."""
+        ...
+
+    async def rebuilt(self, subject: Subject, token: str) -> bool:
+        """Whether the index that serves is the one built under ``token``. A building that was
+        completed by a process that then died is put in place by asking.
+
+        Raises :class:`~vagus.errors.UnderWay` while it is being built."""
+        ...
+
+    async def put_back(self, subject: Subject, token: str) -> None:
+        """The index that was kept serves again, and the one built under ``token`` is gone."""
+        ...
+
+    async def let_go(self, subject: Subject, token: str) -> None:
+        """The index that was kept is not needed any more. Doing so again does nothing."""
+        ...
+
+    async def vacuum(self, subject: Subject, token: str) -> None:
+        """Begin to clean up what deleted rows left in the table and its indexes."""
+        ...
+
+    async def vacuumed(self, subject: Subject, token: str) -> bool | None:
+        """Whether it was cleaned up under ``token``; None: nobody knows any more.
+
+        Raises :class:`~vagus.errors.UnderWay` meanwhile."""
         ...
 
 
@@ -316,6 +372,28 @@ class Rollouts(Protocol):
 
     def latest(self) -> Mapping[str, Rollout]:
         """The newest of each component, under way or not."""
+        ...
+
+
+class Injections(Protocol):
+    """Faults that experiments were let put in."""
+
+    def decide(self, injection: Injection, judge: Callable[[], Ruling]) -> Ruling:
+        """Ask ``judge``, and write the injection down if it is allowed: one transaction."""
+        ...
+
+    def end(self, injection_id: str, verdict: str, note: str) -> Injection:
+        """Ending twice is once. Raises :class:`~vagus.errors.NotFound` if there is none."""
+        ...
+
+    def get(self, injection_id: str) -> Injection | None: ...
+
+    def open(self, now: float) -> Sequence[Injection]:
+        """Those that are in, or may be."""
+        ...
+
+    def since(self, at: float) -> Sequence[Injection]:
+        """All that were let in after ``at``, oldest first."""
         ...
 
 

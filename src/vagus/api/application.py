@@ -19,6 +19,7 @@ from vagus.api.routes import (
     controls,
     events,
     incidents,
+    injections,
     ledger,
     licences,
     open,
@@ -36,7 +37,7 @@ seconds since the Unix epoch, and every call that changes something is in the le
 and its result.
 """
 
-_ROUTERS = (incidents, proposals, ledger, licences, rollouts, controls, events)
+_ROUTERS = (incidents, proposals, ledger, licences, rollouts, injections, controls, events)
 
 
 def build(served: Served) -> FastAPI:

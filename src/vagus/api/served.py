@@ -12,8 +12,16 @@ from dataclasses import dataclass
 
 from vagus.clock import Clock
 from vagus.config import Settings
-from vagus.model import Proposal, ProposalState, Rollout
-from vagus.ports import Controls, Incidents, Intents, Licences, Proposals, Rollouts
+from vagus.model import Injection, Proposal, ProposalState, Rollout, Ruling
+from vagus.ports import (
+    Controls,
+    Incidents,
+    Injections,
+    Intents,
+    Licences,
+    Proposals,
+    Rollouts,
+)
 from vagus.snapshot import Snapshot
 from vagus.state.ledger import Ledger
 from vagus.state.tokens import Tokens
@@ -32,6 +40,8 @@ class Served:
     licences: Licences
     controls: Controls
     rollouts: Rollouts
+    injections: Injections
+    judge_injection: Callable[[Injection], Ruling]
     judge_rollout: Callable[[Rollout], RolloutVerdict]
     transaction: Callable[[], AbstractContextManager[object]]
     """Everything that is written inside of it, on one thread, is written together or not at all."""

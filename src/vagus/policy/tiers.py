@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from vagus.config import Kind
-from vagus.model import Request, Tier
+from vagus.model import INJECT, Request, Tier
 from vagus.policy.remedies import is_recovery, is_treatment
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class Assessment:
 
 
 def floor_of(action: str) -> Tier:
-    return FLOORS.get(action, Tier.R5)
+    """R5 for what nobody listed. A fault that is put in on purpose is one replica's, and its undo
+    is on disk before it: R1 at its most harmless."""
+    return Tier.R1 if action == INJECT else FLOORS.get(action, Tier.R5)
 
 
 def assess(request: Request, facts: Facts) -> Assessment:

@@ -241,6 +241,25 @@ deployments = Table(
     Column("verdict", String, nullable=False),
 )
 
+injections = Table(
+    "injections",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("experiment", String, nullable=False),
+    Column("fault", String, nullable=False),
+    Column("component", String, nullable=False),
+    Column("replica", String, nullable=False),
+    Column("does", Text, nullable=False),
+    Column("lease", Float, nullable=False),  # s
+    Column("cap", Float, nullable=False),
+    Column("by", String, nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("verdict", String, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("injections_by_time", "asked_at"),
+)
+
 cursors = Table(
     "cursors",
     metadata,

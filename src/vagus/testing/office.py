@@ -15,6 +15,7 @@ from vagus.clock import ManualClock
 from vagus.model import (
     Ask,
     Cause,
+    Decision,
     Incident,
     Licence,
     Proposal,
@@ -23,6 +24,7 @@ from vagus.model import (
     Request,
     Role,
     Rollout,
+    Ruling,
     SensesReport,
     Sheet,
     Subject,
@@ -34,6 +36,7 @@ from vagus.snapshot import ReplicaView, Snapshot, Vitals
 from vagus.state.controls import Controls
 from vagus.state.db import Database
 from vagus.state.incidents import Incidents
+from vagus.state.injections import Injections
 from vagus.state.intents import Intents
 from vagus.state.ledger import Ledger
 from vagus.state.licences import Licences
@@ -165,6 +168,8 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         licences=Licences(database),
         controls=controls,
         rollouts=Rollouts(database),
+        injections=Injections(database),
+        judge_injection=lambda injection: Ruling(Decision.ALLOW, ()),
         judge_rollout=lambda rollout: judge_rollout(rollout, {}, (), clock.now()),
         transaction=database.write,
         remedies=frozenset({"restart", "eject"}),
