@@ -107,7 +107,7 @@ def incidents(
 
 @app.command()
 def report(
-    since: Annotated[str, typer.Option(help="How far back: 12h, 7d, 30d.")] = "7d",
+    since: Annotated[str, typer.Option(help="12h, 7d, or 2026-12-24 18:00.")] = "7d",
     config: Config = Path("vagus.yaml"),
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     as_json: AsJson = False,
@@ -140,6 +140,54 @@ def learn(
     from vagus.cli.learn import run_learn
 
     run_learn(config, source, days=days, step=step, into=into, as_json=as_json)
+
+
+@app.command()
+def query(
+    signals: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(
+            metavar="[SIGNAL]...", help="Names or patterns; without: list what is there."
+        ),
+    ] = None,
+    subject: Annotated[str, typer.Option(help="Whose: chat, chat/chat-1, 'chat/*'.")] = "",
+    cohort: Annotated[str, typer.Option(help="Only of these callers; a pattern.")] = "",
+    since: Annotated[str, typer.Option(help="12h, 7d, or 2026-12-24 18:00.")] = "1h",
+    until: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Likewise; now if it is not given."),
+    ] = None,
+    every: Annotated[str, typer.Option(help="What is put together: 10s, 1m, 1h.")] = "1m",
+    config: Config = Path("vagus.yaml"),
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Of recordings, in place of the configuration's."),
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    parquet: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write this new Parquet file."),
+    ] = None,
+) -> None:
+    """What was recorded (telemetry.history): mean, lowest and highest of each span of time.
+
+    Works while Vagus runs and while it is down. Of a counter a value is its rate, of a latency the
+    median of a tick. What was fetched by 'vagus learn' is read up to where the recording begins.
+    """
+    from vagus.cli.query import Form, run_query
+
+    run_query(
+        config,
+        signals or [],
+        subject=subject,
+        cohort=cohort,
+        since=since,
+        until=until,
+        every=every,
+        folder=folder,
+        form=Form(as_json, as_csv, parquet),
+    )
 
 
 @app.command()

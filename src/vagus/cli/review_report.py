@@ -10,16 +10,14 @@ from datetime import datetime
 from pathlib import Path
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
 from vagus import config
-from vagus._units import Duration
+from vagus.cli.moments import moment_of
 from vagus.cli.report import open_state
 from vagus.clock import SystemClock
 from vagus.config import Mode
-from vagus.errors import ConfigError
 from vagus.model import Decision, IntentState
 from vagus.review import Asked, Case, Graduation, Review, Run, review, times
 from vagus.state.controls import Controls
@@ -40,22 +38,13 @@ def print_review(path: Path, *, since: str, as_markdown: bool, as_json: bool) ->
     with closing(open_state(path)) as database:
         chosen = Controls(database).mode()
         mode = Mode(chosen) if chosen in tuple(Mode) else settings.mode
-        found = review(database, mode, now - _span_of(since), now)
+        found = review(database, mode, moment_of(since, now, "--since"), now)
     if as_json:
         typer.echo(json.dumps(encode(found)))
     elif as_markdown:
         typer.echo(markdown(found), nl=False)
     else:
         Console().print(Markdown(markdown(found)))
-
-
-def _span_of(text: str) -> float:
-    try:
-        return TypeAdapter[float](Duration).validate_python(text)
-    except ValidationError as error:
-        raise ConfigError(
-            f"{text!r} is not a duration", where="--since", mend="write it as 12h, 7d or 30d"
-        ) from error
 
 
 def markdown(found: Review) -> str:

@@ -24,7 +24,14 @@ import numpy as np
 from vagus.clock import Clock
 from vagus.model import Evidence
 from vagus.model.series import Column, Floats, Series
-from vagus.telemetry.recording import Batch, Reader, batch_line, column_line, series_line
+from vagus.telemetry.recording import (
+    Batch,
+    Reader,
+    batch_line,
+    column_line,
+    is_batch,
+    series_line,
+)
 from vagus.telemetry.rejections import Rejected, Rejections
 from vagus.telemetry.segments import Limits, Segments, read_lines
 
@@ -138,7 +145,11 @@ class _Writer:
 
 
 def recorded(
-    folder: Path, since: float = float("-inf"), until: float = float("inf")
+    folder: Path,
+    since: float = float("-inf"),
+    until: float = float("inf"),
+    *,
+    only_columns: bool = False,
 ) -> Iterator[Batch | Column]:
     """What was recorded between two times, in the order in which it came.
 
@@ -146,6 +157,8 @@ def recorded(
     """
     reader = Reader()
     for where, line in read_lines(folder, since, until):
+        if only_columns and is_batch(line):
+            continue
         record = reader.read(line, where)
         if record is not None and since <= record.at <= until:
             yield record
@@ -177,7 +190,7 @@ def blocks(
     to them, but not how far apart the columns are. Raises MalformedData as :func:`recorded` does.
     """
     gathered: list[Column] = []
-    for record in recorded(folder, since, until):
+    for record in recorded(folder, since, until, only_columns=True):
         if not isinstance(record, Column):
             continue
         if gathered and (len(gathered) >= columns or not _alike(gathered[0], record)):

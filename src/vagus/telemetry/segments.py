@@ -117,7 +117,7 @@ class Segments:
         return self._folder / f"{began:015d}{_OPEN}"
 
     def _finish(self, left: Path) -> None:
-        done = left.with_name(left.name.removesuffix(_OPEN) + _DONE)
+        done = _done(left)
         unfinished = left.with_name(f".{done.name}")
         with left.open("rb") as lines, unfinished.open("wb") as file:
             # A crash may have left half a line.
@@ -136,6 +136,12 @@ class Segments:
 def is_segment(folder: Path, began: float) -> bool:
     """Whether there is a finished segment that begins then."""
     return _named(folder, began).exists()
+
+
+def first_began(folder: Path) -> float | None:
+    """When the first segment of ``folder`` begins; None if there is none."""
+    files = [*folder.glob(f"[0-9]*{_DONE}"), *folder.glob(f"[0-9]*{_OPEN}")]
+    return min(map(_began, files)) / 1000 if files else None
 
 
 def write_segment(folder: Path, began: float, lines: Iterable[bytes]) -> None:
@@ -163,18 +169,38 @@ def _pack(file: BinaryIO, lines: Iterable[bytes]) -> None:
 def read_lines(folder: Path, since: float, until: float) -> Iterator[tuple[str, bytes]]:
     """(file:line, line) of every segment that may hold something between the two times, in order.
 
-    The open segment is read as far as it was flushed.
+    The open segment is read as far as it was flushed. The writer goes on meanwhile: a segment that
+    is put in place while it is looked for is read once, and one that expires is passed over.
     """
     # Not those that are still being packed: their names begin with a dot.
-    files = sorted([*folder.glob(f"[0-9]*{_DONE}"), *folder.glob(f"[0-9]*{_OPEN}")], key=_began)
-    for number, file in enumerate(files):
-        is_before = number + 1 < len(files) and _began(files[number + 1]) < since * 1000
-        if is_before or _began(file) > until * 1000:
+    found = {_began(file): file for end in (_OPEN, _DONE) for file in folder.glob(f"[0-9]*{end}")}
+    files = sorted(found.items())
+    for number, (began, file) in enumerate(files):
+        is_before = number + 1 < len(files) and files[number + 1][0] < since * 1000
+        if is_before or began > until * 1000:
             continue
-        with gzip.open(file) if file.name.endswith(_DONE) else file.open("rb") as lines:
+        try:
+            lines = _opened(file)
+        except FileNotFoundError:
+            continue
+        with lines:
             for place, line in enumerate(lines, 1):
                 if line.endswith(b"\n"):
                     yield f"{file}:{place}", line
+
+
+def _opened(file: Path) -> BinaryIO | gzip.GzipFile:
+    """Raises FileNotFoundError for what has expired since it was seen."""
+    if file.name.endswith(_OPEN):
+        try:
+            return file.open("rb")
+        except FileNotFoundError:
+            file = _done(file)
+    return gzip.open(file)
+
+
+def _done(left: Path) -> Path:
+    return left.with_name(left.name.removesuffix(_OPEN) + _DONE)
 
 
 def _began(file: Path) -> int:

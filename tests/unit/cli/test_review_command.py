@@ -261,4 +261,4 @@ def test_for_machines(week: Week, tmp_path: Path) -> None:
 def test_a_time_that_is_none(week: Week, tmp_path: Path) -> None:
     result = vagus(tmp_path, "--since", "lately")
     assert isinstance(result.exception, ConfigError)
-    assert "'lately' is not a duration (write it as 12h, 7d or 30d)" in str(result.exception)
+    assert "'lately' is neither a duration nor a time (write it as 12h" in str(result.exception)

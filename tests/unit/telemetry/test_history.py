@@ -13,7 +13,7 @@ from vagus.clock import ManualClock
 from vagus.errors import MalformedData
 from vagus.model import Failure, Probe, Sense, Subject
 from vagus.model.series import Column, SeriesKey
-from vagus.telemetry import history
+from vagus.telemetry import history, segments
 from vagus.telemetry.history import Recorder, recorded
 from vagus.telemetry.recording import Batch
 from vagus.telemetry.rejections import Rejected, Rejections
@@ -234,3 +234,49 @@ def test_what_is_no_recording_is_named(tmp_path: Path) -> None:
     with pytest.raises(MalformedData) as caught:
         list(recorded(tmp_path))
     assert caught.value.where.endswith("000000000000001.jsonl.gz:2")
+
+
+def test_a_segment_is_read_once_while_it_is_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer goes on between a reader's look at the folder and its look at the file."""
+    clock = ManualClock(START)
+    writer = Segments(tmp_path, clock, Limits(keep_seconds=30))
+    writer.open()
+    writer.write(b'{"at":1.0,"batch":[]}')
+    writer.flush()
+    real = segments._opened
+
+    def after_the_writer(file: Path) -> object:
+        writer.finish()
+        return real(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segments, "_opened", after_the_writer)
+        assert [record.at for record in recorded(tmp_path)] == [1.0]
+    done = next(tmp_path.glob("*.gz"))
+    done.with_name(done.name.replace("jsonl.gz", "jsonl.part")).write_bytes(
+        gzip.decompress(done.read_bytes())
+    )
+    assert [record.at for record in recorded(tmp_path)] == [1.0], "both were there for a moment"
+    writer.close()
+
+
+def test_a_segment_that_expires_while_it_is_looked_for_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Recording(tmp_path)
+    for _ in range(2):
+        recorder = recording.another()
+        recorder.observe([])
+        recorder.close()
+        recording.clock.advance(10)
+    oldest = min(tmp_path.glob("*.gz"))
+    real = segments._opened
+
+    def expired(file: Path) -> object:
+        oldest.unlink(missing_ok=True)
+        return real(file)
+
+    monkeypatch.setattr(segments, "_opened", expired)
+    assert recording.seen() == [START + 10]
