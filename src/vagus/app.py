@@ -136,6 +136,7 @@ class Vagus:
         )
         compose = Composer(settings.notify, self._incidents, self._intents, self._proposals.get)
         self.notifier = Notifier(recipients, compose, Outbox(database), self.ledger, clock)
+            rollouts=self._rollouts,
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
         self._attention: frozenset[Subject] = frozenset()
@@ -291,7 +292,8 @@ class Vagus:
         replicas = [Subject(rollout.component, name) for name in rollout.replicas]
         seen = {subject: self.memory.observed(subject, rollout.started_at) for subject in replicas}
         known = {i.id: i for i in (*self._incidents.recent(LOOKED_BACK), *self._incidents.active())}
-        return judge_rollout(rollout, seen, known.values(), self._clock.now())
+        warm_up = self.settings.healing.warm_up
+        return judge_rollout(rollout, seen, known.values(), self._clock.now(), warm_up=warm_up)
 
     def _take_grants(self) -> None:
         """Licences that people wrote down beside the configuration."""

@@ -13,6 +13,7 @@ steps, so a deadline survives a restart too.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from dataclasses import replace
 
 from dbos import DBOS, SetWorkflowID
@@ -33,12 +34,13 @@ from vagus.model import (
     Verdict,
 )
 
-VERSION = "healing-2"  # pinned: workflows that wait must survive an upgrade of the source
+VERSION = "healing-3"  # pinned: workflows that wait must survive an upgrade of the source
 RECOVERIES = 1000  # restarts after which a workflow is left alone: it may be what ends the process
 LOOK_EVERY = 0.5  # s between two looks at an action's effect
 PATIENCE = 90.0  # s that a treatment waits for a refusal that time can lift
 LISTEN = 30.0  # s between two looks at a proposal, if nobody says that it was decided
 ATTEMPTS = 2  # tries of one remedy whose action surely did not take effect
+LAPSES = 3  # times that evidence may go away, and come back, before anything was done for it
 
 
 class Superseded(Exception):
@@ -69,15 +71,16 @@ class Healer(Steps):
         plan = self.plan(course)
         if plan is None:
             raise Superseded
-        since, subject = self.now(), self.successor(course, plan.target)
+        subject = self.successor(course, plan.target)
         if self._is_sick(course):
             refused = self._contain(course, plan, subject)
             if refused is not None:
                 return self._give_up(course, plan, refused)
 
         not_done: list[str] = []
-        for treatment in (None, *plan.treatments):
-            sick, done = self._is_sick(course), None
+        ladder, lapses = deque[Remedy | None]((None, *plan.treatments)), 0
+        while ladder:
+            treatment, done, sick = ladder.popleft(), None, self._is_sick(course)
             if treatment is None:
                 if sick:
                     continue  # it does not go away by itself
@@ -92,7 +95,7 @@ class Healer(Steps):
                     not_done.append(_why_not(done))
                     continue
                 subject = self.successor(course, plan.target)
-            verdict = self._watch(course, subject, done, since)
+            verdict = self._watch(course, subject, done)
             if verdict.outcome is Outcome.HEALED:
                 returned = self._give_back(course, plan, subject)
                 if returned is Outcome.HEALED:
@@ -106,6 +109,9 @@ class Healer(Steps):
                 left = self._take_back(course, done)
                 if left is not None:
                     return self._give_up(course, plan, left)
+            if treatment is not None and done is None and lapses < LAPSES:
+                ladder.appendleft(treatment)  # it was not done, so it is not spent
+                lapses += 1
         note = "; ".join(("nothing on the ladder helped", *not_done))
         return self.conclude(course, IncidentState.ESCALATED, note)
 
@@ -201,15 +207,13 @@ class Healer(Steps):
             DBOS.recv(asked.token, timeout_seconds=min(LISTEN, heard.left))
         return heard
 
-    def _watch(
-        self, course: Course, subject: Subject, done: Intent | None, since: float
-    ) -> Verdict:
+    def _watch(self, course: Course, subject: Subject, done: Intent | None) -> Verdict:
         """Look at ``subject`` until there is a verdict on what was ``done``; if nothing was, on
-        how it has been ``since``."""
+        how it is from now on: then what is found counts at once, for nothing is starting."""
         check = done.check if done else self.check(subject)
-        since = (done.finished_at or since) if done else since
+        since = (done.finished_at if done else None) or self.now()
         for look in itertools.count():
-            verdict = self.look(course, subject, check, since, look)
+            verdict = self.look(course, subject, check, since, look, patient=done is not None)
             if verdict.outcome is not Outcome.INCONCLUSIVE:
                 return verdict
             DBOS.sleep(LOOK_EVERY)
@@ -224,7 +228,7 @@ class Healer(Steps):
             done = self._carry_out(course, remedy, Purpose.RETURN)
             if done is None or done.state is not IntentState.APPLIED:
                 return Outcome.INCONCLUSIVE
-            if self._watch(course, subject, done, 0.0).outcome is not Outcome.HEALED:
+            if self._watch(course, subject, done).outcome is not Outcome.HEALED:
                 return Outcome.UNCHANGED
         return Outcome.HEALED
 

@@ -298,7 +298,14 @@ class Steps(DBOSConfiguredInstance):
 
     @step
     def look(
-        self, course: Course, subject: Subject, check: Check, since: float, look: int
+        self,
+        course: Course,
+        subject: Subject,
+        check: Check,
+        since: float,
+        look: int,
+        *,
+        patient: bool = True,
     ) -> Verdict:
         hands, now = self._hands, self._hands.clock.now()
         open_findings = hands.incidents.findings(course.incident, open_only=True)
@@ -306,7 +313,8 @@ class Steps(DBOSConfiguredInstance):
         seen = hands.memory.observed(subject, since)
         # What was not seen because nobody looked is no failure of the treatment's.
         self._looks_since = now if self._looks_since is None else self._looks_since
-        verdict = verify(check, seen, found, acted_at=max(since, self._looks_since), now=now)
+        acted_at = max(since, self._looks_since)
+        verdict = verify(check, seen, found, acted_at=acted_at, now=now, patient=patient)
         if verdict.outcome is not Outcome.INCONCLUSIVE:
             step = f"look:{since:.6f}:{look}"
             self._tell(course, step, "verdict", of_verdict(subject, verdict))

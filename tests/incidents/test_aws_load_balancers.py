@@ -9,7 +9,16 @@ how it looks.
 from __future__ import annotations
 
 from vagus.config import PolicySettings
-from vagus.model import Aspect, IncidentState, IntentState, Override, Purpose, Subject, Symptom
+from vagus.model import (
+    Aspect,
+    IncidentState,
+    IntentState,
+    Override,
+    Purpose,
+    Rollout,
+    Subject,
+    Symptom,
+)
 from vagus.testing.cases import CHAT
 from vagus.testing.gate_bench import GateBench, asked
 from vagus.testing.guard_cases import Held
@@ -49,6 +58,24 @@ def test_a_start_is_given_its_time(bench: GateBench) -> None:
     bench.clock.advance(170.0)
     late = bench.incident(FRESH, Symptom.ERRORING)
     assert bench.decide(asked(late, attempt=2)).state is IntentState.WRITTEN
+
+
+def test_a_canary_that_is_just_being_started_is_no_reason_to_roll_back(bench: GateBench) -> None:
+    """Seen on a stack of our own: people were asked within a second of each rollout, for the new
+    version was gone as long as it was starting."""
+    bench.warm_up = 30.0
+    began = bench.clock.now()
+    bench.rollouts.start(Rollout("r-1", "chat", "v2", "v1", (CHAT[0].replica,), began, "pipeline"))
+    bench.clock.advance(1.0)
+    gone = bench.incident(CHAT[0], Symptom.GONE)
+    rollback = asked(gone, "rollback")
+    said = bench.decide(rollback).ruling
+    assert [ruling.guard for ruling in said.deciding] == ["warm_up"]
+    assert said.retry_after == 29.0
+    bench.clock.advance(29.0)
+    nonsense = bench.incident(CHAT[0], Symptom.NONSENSE)
+    late = asked(nonsense, "rollback")
+    assert bench.decide(late).state is IntentState.ASKED
 
 
 def test_callers_are_taken_away_from_what_is_not_ready(bench: GateBench) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from vagus.model import (
     Decision,
     Endpoint,
     GuardRuling,
+    Incident,
     IncidentState,
     IntentState,
     Outcome,
     Plan,
     Remedy,
+    Sense,
     Subject,
+    Symptom,
     Tier,
     Trial,
 )
@@ -105,6 +110,28 @@ def test_a_treatment_waits_for_a_refusal_that_time_lifts(bench: Bench) -> None:
     assert ("restart", IntentState.APPLIED) in bench.done(incident)
 
 
+def until(bench: Bench, condition: Callable[[], object]) -> None:
+    deadline = bench.clock.monotonic() + 60
+    while not condition():
+        assert bench.clock.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def looks(bench: Bench, incident: Incident) -> list[str]:
+    """The steps that its workflow has taken, by name."""
+    steps = healing.DBOS.list_workflow_steps(incident.workflow_id)
+    return [step["function_name"].rpartition(".")[2] for step in steps]
+
+
+def flap(bench: Bench, incident: Incident) -> None:
+    """It is found, and found no more, until its workflow has had enough."""
+    while bench.incidents.get(incident.id).state is IncidentState.OPEN:
+        bench.close_findings(incident)
+        time.sleep(0.05)
+        bench.find(incident, Symptom.GONE, Sense.SCRAPE)
+        time.sleep(0.05)
+
+
 def test_evidence_that_goes_away_while_waiting_needs_no_treatment(bench: Bench) -> None:
     bench.deny["restart"] = GuardRuling("evidence", Decision.DENY, "one sense only", 0.05)
     incident = bench.sicken()
@@ -117,6 +144,35 @@ def test_evidence_that_goes_away_while_waiting_needs_no_treatment(bench: Bench) 
     assert bench.heal(incident).state is IncidentState.RESOLVED
     assert bench.world.replicas_by_name["chat-2"].restarts == []
     assert bench.overrides.all() == []
+
+
+def test_evidence_that_goes_away_and_comes_back_spends_no_treatment(bench: Bench) -> None:
+    """A replica is gone while it gets a new version, comes back, and talks nonsense."""
+    bench.deny["restart"] = GuardRuling("warm_up", Decision.DENY, "it may be starting", 0.05)
+    incident = bench.sicken()
+    bench.healer.ensure(incident.id, incident.epoch)
+    until(bench, lambda: ("restart", IntentState.REFUSED) in bench.done(incident))
+    bench.close_findings(incident)
+    until(bench, lambda: "look" in looks(bench, incident)[-1:])
+    bench.deny.clear()
+    bench.find(incident, Symptom.NONSENSE, Sense.PROBE)
+    assert bench.heal(incident).state is IncidentState.RESOLVED
+    treated = [name for name, state in bench.done(incident) if state is IntentState.APPLIED]
+    assert treated == ["eject", "restart", "weight", "restore"]
+
+
+def test_evidence_that_comes_and_goes_for_ever_is_a_matter_for_people(bench: Bench) -> None:
+    bench.deny["restart"] = GuardRuling("evidence", Decision.DENY, "one sense only", 0.02)
+    bench.deny["replace"] = bench.deny["restart"]
+    incident = bench.sicken()
+    flaps = threading.Thread(target=flap, args=(bench, incident))
+    flaps.start()
+    try:
+        ended = bench.heal(incident)
+    finally:
+        flaps.join()
+    assert ended.state is IncidentState.ESCALATED
+    assert bench.world.replicas_by_name["chat-2"].restarts == []
 
 
 def test_when_nothing_helps_a_person_is_asked_and_traffic_stays_away(bench: Bench) -> None:

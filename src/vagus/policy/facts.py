@@ -27,6 +27,7 @@ from vagus.model import (
     ProposalState,
     Purpose,
     Request,
+    Rollout,
     Sense,
     SensesReport,
     Stop,
@@ -36,7 +37,7 @@ from vagus.model import (
 )
 from vagus.policy.remedies import is_treatment
 from vagus.policy.rules import NO_RULES, Rules
-from vagus.ports import Incidents, Intents, Licences, Overrides, Proposals, Trials
+from vagus.ports import Incidents, Intents, Licences, Overrides, Proposals, Rollouts, Trials
 from vagus.topology import Topology
 
 FLAP_WINDOW = 3600.0  # s in which treatments of one replica make the next one wait longer
@@ -71,7 +72,8 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Our own tables. What isn't kept (None) was never decided by people, tried or earned."""
+    """Our own tables. What isn't kept (None) was never decided by people, tried, earned or rolled
+    out."""
 
     incidents: Incidents
     intents: Intents
@@ -81,6 +83,7 @@ class Kept:
     licences: Licences | None = None
 
 
+    rollouts: Rollouts | None = None
 # --- facts ----------------------------------------------------------------------------------------
 
 
@@ -126,6 +129,7 @@ class Facts:
     proposal: Proposal | None = None  # of this rung, that people said yes to
     rules: Rules = NO_RULES
     warm_up: float = WARM_UP
+    rollout: Rollout | None = None  # the component's latest, under way or not
 
     def in_traffic(self, replica: Subject) -> float:
         """The share of its normal traffic that ``replica`` can carry now."""
@@ -210,6 +214,7 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         warm_up=law.warm_up,
     )
 
+        rollout=None if kept.rollouts is None else kept.rollouts.latest().get(component),
 
 def _nobody_listens(finding: Finding) -> bool:
     """Only who speaks to the port that callers use can tell. That the metrics' port refuses may be

@@ -201,6 +201,11 @@ class Bench:
         finding = Finding(CHAT_2, Symptom.GONE, Sense.SCRAPE, now, now, "chat-2 refuses")
         return self.incidents.open(CHAT_2, Cause(fault, CHAT_2, 0.9), [finding])
 
+    def find(self, incident: Incident, symptom: Symptom, sense: Sense) -> None:
+        now = self.clock.now()
+        finding = Finding(CHAT_2, symptom, sense, now, now, f"chat-2: {symptom}")
+        self.incidents.record_findings(incident.id, [finding])
+
     def close_findings(self, incident: Incident) -> None:
         now = self.clock.now()
         findings = self.incidents.findings(incident.id, open_only=True)

@@ -48,6 +48,7 @@ from vagus.state.intents import Intents
 from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
 from vagus.state.proposals import Proposals
+from vagus.state.rollouts import Rollouts
 from vagus.state.trials import Trials
 from vagus.testing.cases import CHAT
 from vagus.testing.guard_cases import Held
@@ -69,6 +70,7 @@ class GateBench:
         self.trials = Trials(self.database)
         self.licences = Licences(self.database)
         self.proposals = Proposals(self.database)
+        self.rollouts = Rollouts(self.database)
         self.mode = Mode.AUTO
         self.policy = PolicySettings()
         self.rules = NO_RULES
@@ -111,6 +113,7 @@ class GateBench:
             proposals=self.proposals,
             trials=self.trials,
             licences=self.licences,
+            rollouts=self.rollouts,
         )
         return gather(request, Law(self.policy, self.rules, self.warm_up), moment, kept)
 

@@ -170,7 +170,9 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         rollouts=Rollouts(database),
         injections=Injections(database),
         judge_injection=lambda injection: Ruling(Decision.ALLOW, ()),
-        judge_rollout=lambda rollout: judge_rollout(rollout, {}, (), clock.now()),
+        judge_rollout=lambda rollout: judge_rollout(
+            rollout, {}, (), clock.now(), warm_up=settings.healing.warm_up
+        ),
         transaction=database.write,
         remedies=frozenset({"restart", "eject"}),
         faults=frozenset({"replica-hung"}),

@@ -9,8 +9,9 @@ What detection still finds outweighs good probes: it is the evidence that raised
 knows better than a fixed bound what is slow on a machine that is busy just now.
 
 *Unchanged* is said by the deadline alone: a process that was just restarted refuses connections
-for a while, and that is no verdict on the treatment. *Worse* is said at once, but only of callers:
-what they suffer can't be explained by a slow start.
+for a while, and that is no verdict on the treatment. Where nothing was done, nothing is starting,
+and what is found counts at once. *Worse* is said at once, but only of callers: what they suffer
+can't be explained by a slow start.
 """
 
 from __future__ import annotations
@@ -23,10 +24,17 @@ MIN_CALLERS = 2  # one failed request of a caller is no verdict
 
 
 def judge(
-    check: Check, seen: Observed, found: Sequence[str] = (), *, acted_at: float, now: float
+    check: Check,
+    seen: Observed,
+    found: Sequence[str] = (),
+    *,
+    acted_at: float,
+    now: float,
+    patient: bool = True,
 ) -> Verdict:
     """The verdict on ``check`` given what was ``seen`` since ``acted_at``; ``found`` are the
-    sentences of the findings on the subject that are open now."""
+    sentences of the findings on the subject that are open now. ``patient``: whether something was
+    done that may need its time."""
     numbers = {
         "probes_ok_in_a_row": float(seen.probes_ok_in_a_row),
         "probes_failed": float(seen.probes_failed),
@@ -55,6 +63,8 @@ def judge(
             Outcome.HEALED,
             f"{seen.probes_ok_in_a_row} probes in a row are good over {healthy_for:.1f} s",
         )
+    if found and not patient:
+        return verdict(Outcome.UNCHANGED, f"it is found again: {found[0]}")
     if now - acted_at < check.timeout:
         return verdict(Outcome.INCONCLUSIVE, "not enough was seen yet")
     return verdict(Outcome.UNCHANGED, _why_not(check, seen, found, slow=slow))

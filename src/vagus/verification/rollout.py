@@ -36,13 +36,15 @@ def judge_rollout(
     incidents: Iterable[Incident],
     now: float,
     *,
+    warm_up: float,
     soak: float = SOAK,
 ) -> RolloutVerdict:
     """What to do with ``rollout``. ``seen``: of each of its replicas since it started;
-    ``incidents``: any that might concern it, those that are over included."""
+    ``incidents``: any that might concern it, those that are over included; ``warm_up``: seconds
+    that a replica may take to start."""
     if rollout.verdict == "rolled-back":
         return RolloutVerdict(Promotion.ROLL_BACK, "it was rolled back")
-    against = [i for i in incidents if _speaks_against(i, rollout)]
+    against = [i for i in incidents if _speaks_against(i, rollout, warm_up)]
     if against:
         first = min(against, key=lambda incident: incident.opened_at)
         return RolloutVerdict(Promotion.ROLL_BACK, f"{first.id}: {first.cause.sentence}")
@@ -65,10 +67,11 @@ def judge_rollout(
     return RolloutVerdict(Promotion.PROMOTE, f"nothing speaks against it after {served:.0f} s")
 
 
-def _speaks_against(incident: Incident, rollout: Rollout) -> bool:
-    """Found on one of its replicas since they got the version, and not gone by itself."""
-    return (
-        rollout.covers(incident.subject)
-        and incident.opened_at >= rollout.started_at
-        and incident.state is not IncidentState.SUBSIDED
-    )
+def _speaks_against(incident: Incident, rollout: Rollout, warm_up: float) -> bool:
+    """Found on one of its replicas since they got the version, and neither gone by itself nor what
+    every start looks like: gone for a moment, and well since."""
+    if not rollout.covers(incident.subject) or incident.opened_at < rollout.started_at:
+        return False
+    if incident.opened_at - rollout.started_at < warm_up:
+        return incident.state not in (IncidentState.SUBSIDED, IncidentState.RESOLVED)
+    return incident.state is not IncidentState.SUBSIDED

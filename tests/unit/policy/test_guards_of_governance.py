@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 
 from vagus.config import Kind
-from vagus.model import Ask, Decision, IntentState, Licence, Purpose, Request, Sense, Symptom, Tier
+from vagus.model import (
+    Ask,
+    Decision,
+    IntentState,
+    Licence,
+    Purpose,
+    Request,
+    Rollout,
+    Sense,
+    Symptom,
+    Tier,
+)
 from vagus.policy.facts import Replacement
 from vagus.policy.guards.current import current
 from vagus.policy.guards.hold_down import HOLD_DOWN_S, hold_down
@@ -110,6 +121,15 @@ def test_a_replacement_is_given_time_too() -> None:
     facts = some_facts(replacements={C1: Replacement("replica-slow", NOW - 12.0)}, warm_up=60.0)
     assert warm_up(RESTART, facts).retry_after == pytest.approx(48.0)
     assert warm_up(a_request(target=C2), facts).decision is ALLOW
+
+
+def test_a_replica_that_gets_a_new_version_is_given_time_too() -> None:
+    rollout = Rollout("r-1", "chat", "v2", "v1", (C1.replica,), NOW - 4.0, "pipeline")
+    facts = some_facts(rollout=rollout, warm_up=10.0)
+    assert warm_up(RESTART, facts).retry_after == pytest.approx(6.0)
+    assert warm_up(EJECT, facts).decision is ALLOW
+    assert warm_up(a_request(target=C2), facts).decision is ALLOW
+    assert warm_up(RESTART, replace(facts, now=NOW + 6.0)).decision is ALLOW
 
 
 # --- what a treatment recreates -------------------------------------------------------------------

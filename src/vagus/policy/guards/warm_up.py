@@ -11,14 +11,16 @@ from vagus.policy.remedies import is_treatment
 
 
 def warm_up(request: Request, facts: Facts) -> GuardRuling:
-    """A process that we started is not treated again before it could be up.
+    """A process that was started is not treated before it could be up.
 
     Prevents what a start looks like from being taken for a fault. AWS, October 2025: health checks
     of load balancers hit hosts whose network was not ready yet, failed, took capacity away, passed
     and gave it back, round and round. A model server may load its weights for minutes, and refuses
     or crawls meanwhile.
 
-    A replacement counts from when it joined. Once traffic was given to it, everything counts: then
+    A replacement counts from when it joined, and a replica that gets a new version from when its
+    rollout began: every canary is gone for a moment, and who is asked each time whether to roll it
+    back learns to say yes to anything. Once traffic was given to it, everything counts: then
     callers are hurt, whatever the reason. Moves of traffic pass, as taking callers away from what
     isn't ready is right.
     """
@@ -27,7 +29,7 @@ def warm_up(request: Request, facts: Facts) -> GuardRuling:
         return allow("warm_up", "it touches no process")
     started = max(_starts(target, facts), default=None)
     if started is None:
-        return allow("warm_up", f"{target} was not started by us lately")
+        return allow("warm_up", f"nobody told of a start of {target}")
     age = facts.now - started
     numbers = {"age": age, "warm_up": facts.warm_up}
     if any(returned > started for returned in _returns(target, facts)):
@@ -42,6 +44,8 @@ def warm_up(request: Request, facts: Facts) -> GuardRuling:
 def _starts(target: Subject, facts: Facts) -> Iterator[float]:
     if target in facts.replacements:
         yield facts.replacements[target].at
+    if facts.rollout is not None and facts.rollout.covers(target):
+        yield facts.rollout.started_at
     for intent in facts.recent:
         asked = intent.request
         if asked.remedy.target == target and is_treatment(asked) and _done(intent.state):
