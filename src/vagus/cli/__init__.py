@@ -14,7 +14,18 @@ from typing import Annotated, Optional
 import typer
 
 from vagus import __version__
-from vagus.cli import approvals, controls, deploy, lab, ledger, licence, notify, policy, token
+from vagus.cli import (
+    approvals,
+    chaos,
+    controls,
+    deploy,
+    lab,
+    ledger,
+    licence,
+    notify,
+    policy,
+    token,
+)
 from vagus.errors import VagusError
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ app = typer.Typer(
     epilog="Start with 'vagus demo' to watch a real AI stack heal itself, or point "
     "'vagus run -c vagus.yaml' at your own; it starts in shadow mode and touches nothing.",
 )
+app.add_typer(chaos.app, name="chaos")
 app.add_typer(deploy.app, name="deploy")
 app.add_typer(lab.app, name="lab")
 app.add_typer(ledger.app, name="ledger")
