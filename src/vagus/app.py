@@ -133,10 +133,10 @@ class Vagus:
             proposals=self._proposals,
             trials=self.trials,
             licences=self.licences,
+            rollouts=self._rollouts,
         )
         compose = Composer(settings.notify, self._incidents, self._intents, self._proposals.get)
         self.notifier = Notifier(recipients, compose, Outbox(database), self.ledger, clock)
-            rollouts=self._rollouts,
         self._declared = Topology.declared(settings)
         self._topology = present(self._declared, self._overrides.all(), clock.now())
         self._attention: frozenset[Subject] = frozenset()
