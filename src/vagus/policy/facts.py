@@ -81,9 +81,9 @@ class Kept:
     proposals: Proposals | None = None
     trials: Trials | None = None
     licences: Licences | None = None
-
-
     rollouts: Rollouts | None = None
+
+
 # --- facts ----------------------------------------------------------------------------------------
 
 
@@ -127,9 +127,9 @@ class Facts:
     record: TrackRecord | None = None  # of this remedy, for this fault, here
     licences: tuple[Licence, ...] = ()  # that are valid and cover the request
     proposal: Proposal | None = None  # of this rung, that people said yes to
+    rollout: Rollout | None = None  # the component's latest, under way or not
     rules: Rules = NO_RULES
     warm_up: float = WARM_UP
-    rollout: Rollout | None = None  # the component's latest, under way or not
 
     def in_traffic(self, replica: Subject) -> float:
         """The share of its normal traffic that ``replica`` can carry now."""
@@ -210,11 +210,11 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         record=_record(request, policy, kept),
         licences=_licences(request, policy, now, kept),
         proposal=_approved(request, kept),
+        rollout=None if kept.rollouts is None else kept.rollouts.latest().get(component),
         rules=law.rules,
         warm_up=law.warm_up,
     )
 
-        rollout=None if kept.rollouts is None else kept.rollouts.latest().get(component),
 
 def _nobody_listens(finding: Finding) -> bool:
     """Only who speaks to the port that callers use can tell. That the metrics' port refuses may be
