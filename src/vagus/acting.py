@@ -18,14 +18,14 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeVar
 
 from vagus.clock import Clock
-from vagus.errors import ActionError, Conflict, LeaseLost, NotAcknowledged
+from vagus.errors import ActionError, Conflict, LeaseLost, NotAcknowledged, UnderWay
 from vagus.model import Intent, IntentState, Purpose
 from vagus.ports import Intents, Leases
 from vagus.remediation.action import Action, Order
 
 T = TypeVar("T")
 
-ACTION_TTL = 60.0  # s that a target is leased for one action; longer than any action lasts
+ACTION_TTL = 60.0  # s that a target is leased; longer than any call lasts, and renewed after it
 LOOK_EVERY = 0.2  # s between two looks at what became of an effect that others took over
 UNFINISHED = (IntentState.WRITTEN, IntentState.ACTING)
 
@@ -98,7 +98,7 @@ class Acting:
                     note = str(error)
             else:
                 note = "had begun before a restart: looked for its effect, did not repeat it"
-            in_force = self._call(action.confirm(order))
+            in_force = self._confirmed(action, order, intent)
         except ActionError as error:
             return IntentState.FAILED, str(error)
         if undo and in_force is not None:
@@ -108,6 +108,20 @@ class Acting:
         if in_force is False or (in_force is None and action.moves_traffic):
             return IntentState.FAILED, note or f"it is {'still' if undo else 'not'} in force"
         return IntentState.APPLIED, note
+
+    def _confirmed(self, action: Action, order: Order, intent: Intent) -> bool | None:
+        """Whether it is in force. What takes long goes on by itself: its target stays leased.
+
+        Raises LeaseLost if the effect is in other hands.
+        """
+        while True:
+            try:
+                return self._call(action.confirm(order))
+            except UnderWay:
+                target, token = order.target, intent.token
+                if self._leases.acquire(target, token, ACTION_TTL) != order.fencing:
+                    raise LeaseLost("others have taken this effect over", where=token) from None
+                self._call(self._clock.sleep(LOOK_EVERY))
 
     async def _order(self, action: Action, order: Order, intent: Intent, *, undo: bool) -> None:
         """The last look at the lease, and the order, with nothing in between.

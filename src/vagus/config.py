@@ -133,10 +133,12 @@ class Component(_Strict):
     )
     model: str | None = Field(None, description="model name that probes ask for")
     dsn_env: str | None = Field(
-        None, description="environment variable that holds the DSN; checked, not used yet"
+        None,
+        description="of a vector store: environment variable that holds its DSN, by which its "
+        "collections are searched and their indexes mended; without it they are not",
     )
     collections: tuple[str, ...] = Field(
-        (), description="tables or collections that are queried; checked, not used yet"
+        (), description="of a vector store: tables or collections whose searches are judged"
     )
 
 
@@ -329,6 +331,25 @@ class SignalSettings(_Strict):
     )
 
 
+class RetrievalSettings(_Strict):
+    """How searches of vector stores are judged: each is made twice, as callers make it and exactly,
+    and what callers get is held against what is promised."""
+
+    recall: Share = Field(
+        0.9, description="of the nearest rows that searches are promised to find, in each cluster"
+    )
+    k: int = Field(10, ge=1, le=1000, description="rows that a search asks for")
+    interval: Duration = Field(2.0, description="between two searches of a collection")
+    interval_suspect: Duration = Field(0.2, description="the same while it is suspect")
+    timeout: Duration = Field(5.0, description="until a search counts as unanswered")
+
+    @model_validator(mode="after")
+    def _can_be_promised(self) -> RetrievalSettings:
+        if not 0 < self.recall < 1:
+            raise ValueError("'recall' lies between 0% and 100%: no approximate index keeps 100%")
+        return self
+
+
 class ApiSettings(_Strict):
     """Where Vagus serves its API and its own ``/metrics`` and ``/healthz``."""
 
@@ -403,6 +424,9 @@ class Settings(_Strict):
     )
     telemetry: TelemetrySettings = Field(
         default_factory=TelemetrySettings, description="how often the stack is looked at"
+    )
+    retrieval: RetrievalSettings = Field(
+        default_factory=RetrievalSettings, description="how searches of vector stores are judged"
     )
     api: ApiSettings = Field(default_factory=ApiSettings, description="Vagus's own HTTP port")
     chaos: ChaosSettings = Field(

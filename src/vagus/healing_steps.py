@@ -20,7 +20,7 @@ from vagus.asking import Asking, Heard
 from vagus.clock import Clock
 from vagus.config import Settings
 from vagus.entries import of_intent, of_proposal, of_ruling, of_verdict
-from vagus.errors import Conflict, StateUnavailable
+from vagus.errors import ActionError, Conflict, StateUnavailable
 from vagus.learning import Learning
 from vagus.model import (
     Aspect,
@@ -42,7 +42,7 @@ from vagus.model import (
 )
 from vagus.planning.plan import Playbooks
 from vagus.ports import Incidents, Intents, Leases, Ledger, Memory, Overrides, Proposals
-from vagus.remediation.action import Action
+from vagus.remediation.action import Action, Order, Settling
 from vagus.topology import Topology
 from vagus.verification.observe import judge as verify
 
@@ -50,6 +50,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STATE_RETRY = 0.5  # s between two tries to reach the state
+BEFORE = 60.0  # s of searches that those after an action are compared with
 RECONSIDER = 60.0  # s until an escalated incident is tried again, if the evidence holds
 ASK_AGAIN = 3600.0  # s until people are asked again who said no, or nothing
 PACE = 4.0  # times its siblings' time to first token that still counts as healthy ...
@@ -294,6 +295,8 @@ class Steps(DBOSConfiguredInstance):
                 None if returning or usual is None else max(PACE * usual, usual + PACE_FLOOR)
             ),
             max_failed_share=MAX_FAILED_SHARE,
+            min_recall=self._hands.settings.retrieval.recall,
+            before=self._hands.memory.observed(subject, self._hands.clock.now() - BEFORE).searches,
         )
 
     @step
@@ -343,9 +346,26 @@ class Steps(DBOSConfiguredInstance):
             return "superseded"
         if state is IncidentState.RESOLVED:
             hands.forget(incident.subject, hands.clock.now())
+        self._settle(course)
         facts = {"note": note, "subject": str(incident.subject), "fault": incident.cause.fault}
         self._tell(course, "conclude", state.value, facts)
         return state.value
+
+    def _settle(self, course: Course) -> None:
+        """What was kept for an undo is let go of, where nobody asked for one."""
+        intents = self._hands.intents.of_incident(course.incident)
+        asked_back = {intent.request.undoes for intent in intents}
+        for intent in intents:
+            request = intent.request
+            action: object = self._hands.actions.get(request.remedy.action)
+            kept = intent.state is IntentState.APPLIED and not request.undoes
+            if not kept or intent.token in asked_back or not isinstance(action, Settling):
+                continue
+            try:
+                order = Order(intent.token, request.incident, request.remedy)
+                self._hands.call(action.settle(order))
+            except ActionError as error:  # it costs space, and the next of its kind cleans up
+                self._tell(course, intent.token, "kept", {"note": str(error)})
 
     def _tell(self, course: Course, step: str, event: str, facts: Mapping[str, object]) -> None:
         self._hands.ledger.append(course.workflow, step, event, facts)

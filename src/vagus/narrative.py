@@ -16,6 +16,8 @@ _VERBS = {
     "restore": "gives {target} its full traffic back",
     "restart": "restarts {target}",
     "replace": "replaces {target}",
+    "rebuild-index": "builds the index of {target} anew",
+    "vacuum": "cleans up {target}",
 }
 _DONE = {
     "eject": "{target} is out of traffic",
@@ -24,6 +26,8 @@ _DONE = {
     "restore": "{target} has its full traffic back",
     "restart": "{target} is restarted",
     "replace": "{target} is replaced",
+    "rebuild-index": "{target} has a new index, the old one is kept aside",
+    "vacuum": "{target} is cleaned up",
 }
 
 

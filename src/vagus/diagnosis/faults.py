@@ -25,6 +25,55 @@ class Fault:
     harm: float = 1.0  # the share of what it is asked that goes wrong
 
 
+RETRIEVAL = (
+    Fault(
+        "index-invalid",
+        Symptom.INDEX_INVALID,
+        {},
+        "the index of {subject} is broken: {evidence}",
+        harm=0.3,  # what is found is right, and late
+    ),
+    Fault(
+        "tombstones",
+        Symptom.ROWS_MISSING,
+        {Symptom.RECALL_LOW: 0.3, Symptom.SLICE_LOW: 0.2},
+        "deleted rows are in the way of searches of {subject}: {evidence}",
+        harm=0.8,
+    ),
+    Fault(
+        "index-degraded",
+        Symptom.RECALL_LOW,
+        {Symptom.SLICE_LOW: 0.2},
+        "the index of {subject} finds the wrong rows: {evidence}",
+        harm=0.6,
+    ),
+    Fault(
+        "stale-centroids",
+        Symptom.SLICE_LOW,
+        {},
+        "the index of {subject} does not know what came in since: {evidence}",
+        harm=0.4,
+    ),
+    Fault(
+        "embedding-mismatch",
+        Symptom.GOLDEN_FAILING,
+        {Symptom.GOLDEN_LOST: 0.2},
+        "queries of {subject} are embedded otherwise than its documents: {evidence}",
+    ),
+    Fault(
+        "documents-missing",
+        Symptom.GOLDEN_LOST,
+        {},
+        "documents of {subject} are missing or spoilt: {evidence}",
+        harm=0.4,
+    ),
+)
+"""What is wrong with a collection, told by comparing three answers to one query: what callers get,
+what an exact search gives, and what is expected. Approximate differs from exact: the index, as a
+whole or for what came in since it was built. Fewer rows: deleted ones. Both agree, and golden
+queries fail: all of them, the model that embeds; some, their documents. The index comes first,
+because it can be mended while the others are asked about."""
+
 _CATALOGUE = (
     Fault(
         "replica-gone",
@@ -113,6 +162,7 @@ _CATALOGUE = (
         "{subject} breaks its objective: {evidence}",
         harm=0.5,
     ),
+    *RETRIEVAL,
 )
 
 FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in _CATALOGUE}

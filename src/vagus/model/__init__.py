@@ -19,6 +19,7 @@ Unix epoch unless a name says otherwise; durations are seconds; shares lie betwe
 
 from vagus.model.confidence import lower_bound
 from vagus.model.evidence import (
+    INVALID,
     Attempt,
     Evidence,
     Failure,
@@ -56,6 +57,7 @@ from vagus.model.verdict import Observed, Outcome, Verdict
 
 __all__ = [
     "INJECT",
+    "INVALID",
     "PROOF_NEEDED",
     "VAGUS",
     "Answer",

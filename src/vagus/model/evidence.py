@@ -106,6 +106,10 @@ class Probe:
     answer: str = ""  # greedy decoding: siblings with the same weights answer alike
 
 
+INVALID = "(invalid)"
+"""How the name of an index ends that is there and that no search can use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """One query that was put to a collection twice: as its callers put theirs, and as an exact
@@ -122,7 +126,7 @@ class Retrieval:
     agreed: int = 0  # of these, so many are no farther than the exact search's farthest
     latency: float = 0.0
     exact_latency: float = 0.0
-    index: str = ""  # which one answered, with its parameters; empty: none did
+    index: str = ""  # which one answered, with its parameters; else empty, or the invalid one
     dead: float = 0.0  # share of the table's rows that were deleted and not cleaned up
     golden: bool | None = None  # whether the exact search finds what is expected; None: nothing is
     gone: str = ""  # expected documents that are no longer there

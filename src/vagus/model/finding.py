@@ -25,6 +25,13 @@ class Symptom(StrEnum):
     FAILING = "failing"  # errors that are rare enough to pass for chance one by one
     DEGRADED = "degraded"  # what it gives is worth less
     BURNING = "burning"  # an objective's error budget is used up too fast
+    # Of a collection: what its searches don't find.
+    RECALL_LOW = "recall-low"  # not the nearest rows, for most queries
+    SLICE_LOW = "slice-low"  # the same for some clusters of queries
+    ROWS_MISSING = "rows-missing"  # fewer rows than there are
+    GOLDEN_FAILING = "golden-failing"  # not what is expected, though it is the nearest
+    GOLDEN_LOST = "golden-lost"  # the same for some golden queries
+    INDEX_INVALID = "index-invalid"  # there is an index that no search can use
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 An action has a floor, its tier at its most harmless. R1 is for what is reversible or restores
 itself, is stateless and touches one replica. A replacement leaves another stack behind than there
 was, so it is R2 and somebody is told; another model version changes what callers are answered, so
-it is R3. An action without a floor is never automated: a new one must be given one here first.
+it is R3. Work on what a store keeps, while it serves, is R2: it takes load, and it is told. An
+action without a floor is never automated: a new one must be given one here first.
 
 Circumstances raise a request above its floor and never lower it: what it would take from callers,
 what its target keeps, how sure the diagnosis is, how the remedy fared before, who depends on the
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from vagus.config import Kind
 from vagus.model import INJECT, Request, Tier
-from vagus.policy.remedies import is_recovery, is_treatment
+from vagus.policy.remedies import is_recovery, is_treatment, tends_data
 
 if TYPE_CHECKING:
     from vagus.policy.facts import Facts
@@ -35,6 +36,8 @@ FLOORS: Mapping[str, Tier] = MappingProxyType(
         "restart": Tier.R1,
         "replace": Tier.R2,
         "rollback": Tier.R3,
+        "rebuild-index": Tier.R2,
+        "vacuum": Tier.R2,
     }
 )
 """The tier of an action at its most harmless; circumstances only raise it."""
@@ -114,6 +117,8 @@ def assess(request: Request, facts: Facts) -> Assessment:
 def blast_radius(request: Request, facts: Facts) -> float:
     """The share of what carries callers now that ``request`` would take from them."""
     target = request.remedy.target
+    if target.replica and tends_data(request):
+        return 0.0  # its store goes on serving
     if not target.replica or not facts.replicas:
         return 1.0  # the component as a whole, or nobody knows
     kept = request.remedy.share if request.remedy.action == "weight" else 0.0
@@ -132,7 +137,7 @@ def _at_least(request: Request, facts: Facts, share: float) -> Iterator[tuple[Ti
         yield Tier.R2, f"it takes {share:.0%} of {component} that carries callers"
     if share > 0 and len(facts.callers) >= MANY_CALLERS:
         yield Tier.R2, f"{len(facts.callers)} components need {component}"
-    if facts.kind in STATEFUL:
+    if facts.kind in STATEFUL and not tends_data(request):
         if action in LASTING:
             yield Tier.R4, f"{component} keeps data, and what this one keeps would be gone"
         yield Tier.R3, f"{component} keeps data"

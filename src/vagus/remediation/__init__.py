@@ -3,14 +3,15 @@
 What is allowed was decided before, and whether it helped is judged after; here it is only done, and
 done so that a crash at any instant neither repeats nor loses it. Traffic is moved by rows of
 desired state (:mod:`.traffic`, :mod:`.rerouting`), processes through whoever runs them
-(:mod:`.processes`). A playbook names actions by the names below.
+(:mod:`.processes`), indexes through their store (:mod:`.indexes`). A playbook names actions by the
+names below.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vagus.remediation import processes, rerouting, versions
+from vagus.remediation import indexes, processes, rerouting, versions
 from vagus.remediation.action import Action, World
 
 _KINDS: Mapping[str, Callable[[World], Action]] = {
@@ -21,6 +22,8 @@ _KINDS: Mapping[str, Callable[[World], Action]] = {
     "restart": processes.Restart,
     "replace": processes.Replace,
     "rollback": versions.Rollback,
+    "rebuild-index": indexes.RebuildIndex,
+    "vacuum": indexes.Vacuum,
 }
 
 NAMES = frozenset(_KINDS)

@@ -15,12 +15,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vagus.clock import Clock
 from vagus.errors import ActionError
 from vagus.model import Remedy, Subject, Tier
-from vagus.ports import Gateway, Overrides, Rollouts, Runtime
+from vagus.ports import Gateway, IndexKeeper, Overrides, Rollouts, Runtime
 from vagus.topology import Topology
 
 
@@ -57,11 +57,22 @@ class Action(Protocol):
         ...
 
     async def confirm(self, order: Order) -> bool | None:
-        """Whether it is in force: True, surely not (False: it may be ordered again), or None."""
+        """Whether it is in force: True, surely not (False: it may be ordered again), or None.
+
+        Raises :class:`~vagus.errors.UnderWay` while it goes on."""
         ...
 
     async def undo(self, order: Order) -> None:
         """Take back what :meth:`apply` put there. Raises ActionError where that can't be done."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """An action that keeps something for its undo."""
+
+    async def settle(self, order: Order) -> None:
+        """It helped and won't be undone: let go of what was kept. Doing so again does nothing."""
         ...
 
 
@@ -77,6 +88,7 @@ class World:
     routed: Callable[[str], bool]  # whether the gateway steers this component
     runtimes: Mapping[str, Runtime]  # by component
     rollouts: Rollouts | None = None
+    keepers: Mapping[str, IndexKeeper] = field(default_factory=dict)  # by component
     steering: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from reading the overrides until they are in force. Without it, of two changes at once,
     the one that read first could land last and take the other one back."""

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median, median_low
 
-from vagus.model import Attempt, Evidence, Observed, Phase, Probe, Subject
+from vagus.model import Attempt, Evidence, Observed, Phase, Probe, Retrieval, Subject
+from vagus.telemetry.searches import summed_up
 from vagus.topology import Topology
 
 PROBES = 256  # kept per replica: two minutes at two a second
 ATTEMPTS = 2048  # ended ones kept per replica: two minutes at 16 a second
+SEARCHES = 1024  # kept per collection: two minutes at eight a second
 TYPICAL_OF = 8  # latest good probes of a sibling that its pace is taken from
 
 
@@ -29,10 +31,11 @@ def failed(attempt: Attempt) -> bool:
 class _Seen:
     probes: deque[Probe] = field(default_factory=lambda: deque(maxlen=PROBES))
     attempts: deque[Attempt] = field(default_factory=lambda: deque(maxlen=ATTEMPTS))
+    searches: deque[Retrieval] = field(default_factory=lambda: deque(maxlen=SEARCHES))
 
 
 class Memory:
-    """Implements :class:`~vagus.ports.Memory` for every replica in ``topology()``.
+    """Implements :class:`~vagus.ports.Memory` for every replica and collection in ``topology()``.
 
     ``is_bad`` says which attempts count as failed: a caller of it may know better than the gateway
     what an answer of this kind of component looks like.
@@ -59,16 +62,20 @@ class Memory:
                     seen.probes.append(evidence)
                 elif isinstance(evidence, Attempt) and evidence.phase is Phase.ENDED:
                     seen.attempts.append(evidence)
+                elif isinstance(evidence, Retrieval):
+                    seen.searches.append(evidence)
 
     def observed(self, subject: Subject, since: float) -> Observed:
-        """What was seen of ``subject`` since then. A probe or an attempt counts if it *began*
-        since: one that was under way when something was done says nothing of what came of it."""
+        """What was seen of ``subject`` since then. A probe, an attempt or a search counts if it
+        *began* since: one that was under way when something was done says nothing of what came of
+        it."""
         probes, attempts = self._recalled(subject)
         probes = [p for p in probes if p.at - p.duration >= since]
         attempts = [a for a in attempts if a.started_at >= since]
         row = _good_row(probes)
+        searches = [s for s in self._searches(subject) if _began(s) >= since]
         failures = [p.failure for p in probes if p.failure is not None]
-        ends = [p.at for p in probes] + [a.at for a in attempts]
+        ends = [p.at for p in probes] + [a.at for a in attempts] + [s.at for s in searches]
         return Observed(
             since=since,
             until=max(ends, default=since),
@@ -79,6 +86,7 @@ class Memory:
             time_to_first_token=median(map(_first, row)) if row else None,
             attempts=len(attempts),
             attempts_failed=sum(map(self._is_bad, attempts)),
+            searches=summed_up(searches),
         )
 
     def typical_time_to_first_token(self, component: str, except_for: str) -> float | None:
@@ -97,11 +105,17 @@ class Memory:
             seen = self._seen.get(subject)
             return (list(seen.probes), list(seen.attempts)) if seen is not None else ([], [])
 
+    def _searches(self, subject: Subject) -> list[Retrieval]:
+        with self._lock:
+            seen = self._seen.get(subject)
+            return list(seen.searches) if seen is not None else []
+
     def _follow_topology(self) -> None:
         topology = self._topology()
         if topology is not self._known:
             self._known = topology
-            self._seen = {s: self._seen.get(s) or _Seen() for s in topology.replicas()}
+            members = (*topology.replicas(), *topology.collections())
+            self._seen = {s: self._seen.get(s) or _Seen() for s in members}
 
 
 def _good_row(probes: Sequence[Probe]) -> list[Probe]:
@@ -112,6 +126,10 @@ def _good_row(probes: Sequence[Probe]) -> list[Probe]:
             break
         row.append(probe)
     return row[::-1]
+
+
+def _began(search: Retrieval) -> float:
+    return search.at - search.latency - search.exact_latency
 
 
 def _first(probe: Probe) -> float:

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vagus.model import Check, Observed, Outcome, Verdict
+from vagus.verification.searches import judge_searches
 
 MIN_CALLERS = 2  # one failed request of a caller is no verdict
 
@@ -35,6 +36,8 @@ def judge(
     """The verdict on ``check`` given what was ``seen`` since ``acted_at``; ``found`` are the
     sentences of the findings on the subject that are open now. ``patient``: whether something was
     done that may need its time."""
+    if check.before is not None or seen.searches is not None:
+        return judge_searches(check, seen, found, acted_at=acted_at, now=now)
     numbers = {
         "probes_ok_in_a_row": float(seen.probes_ok_in_a_row),
         "probes_failed": float(seen.probes_failed),

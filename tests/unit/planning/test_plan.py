@@ -14,7 +14,10 @@ from vagus.model import Cause, Remedy, Subject, TrackRecord
 from vagus.planning.plan import Playbooks
 from vagus.topology import Topology
 
-ACTIONS = ("eject", "drain", "weight", "restore", "restart", "replace", "rollback")
+ACTIONS = (
+    *("eject", "drain", "weight", "restore", "restart", "replace", "rollback"),
+    *("rebuild-index", "vacuum"),
+)
 STACK = """
 stack:
   chat:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vagus.model import Finding, GuardRuling, Request, Sense, Symptom
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
-from vagus.policy.remedies import MOVES_TRAFFIC, is_recovery
+from vagus.policy.remedies import MOVES_TRAFFIC, is_recovery, tends_data
 
 FRESH_S = 30.0
 """A finding that was not confirmed for longer is history. Suspect replicas are probed every half
@@ -13,6 +13,7 @@ second, so this is many times what a live sense needs."""
 
 NEEDED_TO_MOVE_TRAFFIC = 1  # it is undone within a second
 NEEDED_TO_TOUCH_A_PROCESS = 2  # what it was doing is lost
+NEEDED_TO_TEND_DATA = 1  # it compares two answers of the store, and nothing is lost
 
 STEADY_S = 4.0
 """How long a probe must go on seeing it: eight probes, and what was queued is over."""
@@ -47,6 +48,8 @@ def evidence(request: Request, facts: Facts) -> GuardRuling:
         senses |= {finding.sense for finding in about if finding.sense is Sense.GATEWAY}
     moves = request.remedy.action in MOVES_TRAFFIC
     needed = NEEDED_TO_MOVE_TRAFFIC if moves else NEEDED_TO_TOUCH_A_PROCESS
+    if tends_data(request):
+        needed = NEEDED_TO_TEND_DATA
     if out_of_sight and any(_needs_no_other(finding) for finding in fresh):
         needed = min(needed, 1)
     named = ", ".join(sorted(senses)) or "nobody"

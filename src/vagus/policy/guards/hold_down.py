@@ -5,7 +5,7 @@ from __future__ import annotations
 from vagus.model import GuardRuling, Request, Symptom
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
-from vagus.policy.remedies import is_treatment
+from vagus.policy.remedies import is_treatment, tends_data
 from vagus.policy.tiers import STATEFUL
 
 HOLD_DOWN_S = 60.0
@@ -22,7 +22,7 @@ def hold_down(request: Request, facts: Facts) -> GuardRuling:
     if a person stands by to approve: who is asked within the first seconds is shown nothing but the
     disturbance.
     """
-    if not is_treatment(request) or facts.kind not in STATEFUL:
+    if not is_treatment(request) or tends_data(request) or facts.kind not in STATEFUL:
         return allow("hold_down", "it ends no process that keeps data")
     target = request.remedy.target
     since = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from vagus.model import GuardRuling, Request
 from vagus.policy.answers import allow, deny
 from vagus.policy.facts import Facts
-from vagus.policy.remedies import is_undo
+from vagus.policy.remedies import is_undo, tends_data
 
 
 def target_bounded(request: Request, facts: Facts) -> GuardRuling:
-    """Exactly one replica that is known, and never "all" for want of a name.
+    """Exactly one replica, or collection of a store, that is known; never "all" for want of a name.
 
     Prevents an empty selection from meaning everything. Google, Diskerase: an empty set of disks
     was read as every disk of the site. Cloudflare, 20 February 2026: a flag without a value
@@ -24,6 +24,10 @@ def target_bounded(request: Request, facts: Facts) -> GuardRuling:
     if not target.replica:
         reason = f"it names no replica of {target.component}, and that must never mean all of them"
         return deny("target_bounded", reason, replicas=len(facts.replicas))
+    if tends_data(request):
+        if target not in facts.collections:
+            return deny("target_bounded", f"{target} is no collection that is watched")
+        return allow("target_bounded", "one collection", replicas=len(facts.replicas))
     if target not in facts.replicas and not is_undo(request):
         known = ", ".join(sorted(replica.replica for replica in facts.replicas)) or "none"
         return deny("target_bounded", f"{target} is not known (there are: {known})")
