@@ -121,6 +121,7 @@ class Facts:
     recent: tuple[Intent, ...]  # all that were asked for within the longest window
     epoch: int | None  # of the request's incident, as it stands now; None: it is over, or unknown
     kind: Kind | None = None  # of the component
+    collections: frozenset[Subject] = frozenset()  # of a store: those that are watched
     callers: frozenset[str] = frozenset()  # components that need this one, directly or not
     replacements: Mapping[Subject, Replacement] = field(default_factory=dict)
     recreated: frozenset[str] = frozenset()  # faults that showed up on a replacement made for them
@@ -200,6 +201,7 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         recent=recent,
         epoch=next((i.epoch for i in here if i.id == request.incident), None),
         kind=node.kind if node else None,
+        collections=frozenset(Subject(component, c) for c in (node.collections if node else ())),
         callers=frozenset(
             name
             for name in moment.topology.components
