@@ -12,6 +12,7 @@
 | docs/reference/guards.md | the gate's guards and their docstrings |
 | docs/reference/rules.md | the facts that operators' rules may speak of |
 | docs/reference/signals.md | the catalogue of signals and the engines' dialects |
+| docs/reference/metrics.md | the catalogue of Vagus's own metrics |
 
 docs/benchmarks.md is written by `python -m benchmarks docs`, from the last full runs.
 
@@ -37,6 +38,7 @@ from vagus import config
 from vagus.api.application import openapi
 from vagus.cli import app
 from vagus.diagnosis.faults import FAULTS
+from vagus.metrics import METRICS
 from vagus.model import signals
 from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.policy.gate import GUARDS
@@ -44,6 +46,7 @@ from vagus.policy.rule_facts import CATALOGUE
 from vagus.policy.tiers import FLOORS
 from vagus.remediation import processes, rerouting, versions
 from vagus.telemetry.dialects import dialects
+from vagus.telemetry.rejections import Rejected
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -64,6 +67,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "guards.md": _NOTE + "".join(_guards()),
         DOCS / "reference" / "rules.md": _NOTE + "".join(_rules()),
         DOCS / "reference" / "signals.md": _NOTE + "".join(_signals()),
+        DOCS / "reference" / "metrics.md": _NOTE + "".join(_metrics()),
     }
 
 
@@ -457,6 +461,33 @@ def _signals() -> Iterator[str]:
         known = {m.signal for many in dialect.metrics.values() for m in many}
         shown = ("yes" if dialect.verified else "*no*") if known else ""
         yield f"| `{dialect.engine}` | {shown} | {len(known) or 'none of its own'} |\n"
+
+
+_METRICS = """\
+# Vagus's own metrics
+
+`/metrics` on `api.port` (9190) gives these in Prometheus's text format, to anybody on loopback
+([how to watch Vagus](../how-to/watch-vagus.md)).
+
+Counters begin at zero with the process, unless they are said to be kept. While the state can't be
+reached, what only the state knows is left out, and `vagus_state_reachable` is 0.
+
+| metric | labels | type | unit | by OTLP | |
+|---|---|---|---|---|---|
+"""
+
+
+def _metrics() -> Iterator[str]:
+    yield _METRICS
+    for metric in METRICS.values():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        unit = metric.unit.strip("{}")
+        yield (
+            f"| `{metric.name}` | {labels} | {metric.type.value} | {unit} | `{metric.otel_name}` "
+            f"| {metric.help} |\n"
+        )
+    yield "\n## Reasons of `vagus_rejections_total`\n\n"
+    yield ", ".join(f"`{reason.value}`" for reason in Rejected) + ".\n"
 
 
 _ALSO_TOLD_BY = {

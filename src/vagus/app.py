@@ -9,13 +9,15 @@ gateway may have restarted meanwhile; workflows go on only once there are hands 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
 
 from vagus import __version__, durable, outside
+from vagus._units import PERIODS
 from vagus.api.application import build
 from vagus.api.served import Served
 from vagus.api.server import serve
@@ -34,6 +36,7 @@ from vagus.leadership import Lead, leading, only_while_leading
 from vagus.learning import Learning
 from vagus.licensing import follow_file
 from vagus.loop import Loop
+from vagus.measuring import Measured, Sources
 from vagus.model import (
     Attempt,
     Incident,
@@ -187,6 +190,8 @@ class Vagus:
             reconciler=self.reconciler,
             on_tick=self._tick,
         )
+        self._refused: Counter[int] = Counter()
+        self.measured = self._measured()
 
     @classmethod
     @asynccontextmanager
@@ -254,13 +259,30 @@ class Vagus:
             untold=self.notifier.untold(),
         )
 
-    def counters(self) -> Mapping[str, float]:
-        """Vagus's own counters, for ``/metrics``."""
-        counters = {f"{name}_total": float(n) for name, n in self.loop.counts.items()}
-        counters |= self.notifier.counts
-        for reason, count in self._rejections.counts.items():
-            counters[f"rejected_{reason.value}_total"] = float(count)
-        return counters
+    def _measured(self) -> Measured:
+        """Vagus's own numbers."""
+        budget = self.settings.false_alarms
+        return Measured(
+            Sources(
+                clock=self._clock,
+                interval=self.settings.telemetry.interval,
+                loop_counts=self.loop.counts,
+                rejected=self._rejections.counts,
+                notified=lambda: self.notifier.counts,
+                refused=self._refused,
+                series=lambda: self.store.series_count,
+                findings=self.detectors.open_findings,
+                unadmitted=lambda: self.reconciler.waiting,
+                senses=lambda: self._senses_report,
+                snapshot=self.snapshot,
+                alarms_in_a_week=budget.count * PERIODS["week"] / budget.period,
+                incidents=self._incidents,
+                proposals=self._proposals,
+                licences=self.licences,
+                overrides=self._overrides,
+                ledger=self.ledger,
+            )
+        )
 
     def _served(self, database: Database) -> Served:
         """What the API works with."""
@@ -285,7 +307,8 @@ class Vagus:
             tally=lambda proposal: tally(proposal, members),
             wake=self.healer.wake,
             snapshot=self.snapshot,
-            counters=self.counters,
+            readings=self.measured.readings,
+            refused=self._refused,
         )
 
     def _judge_rollout(self, rollout: Rollout) -> RolloutVerdict:
@@ -307,6 +330,7 @@ class Vagus:
     # --- every tick ------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
+        self.measured.ticked()
         self.history.tick(self.store.tick(now))
         if self.anchor.due():
             self._loop.run_in_executor(None, self.anchor.write)

@@ -61,7 +61,8 @@ class Learning:
         self._trials.record(trial)
         record = self.record(trial.action, trial.fault, trial.target.component)
         workflow = f"{request.incident}:{request.epoch}"
-        self._ledger.append(workflow, intent.token, "learned", of_trial(trial, record))
+        facts = of_trial(trial, record) | {"tier": intent.tier.name}
+        self._ledger.append(workflow, intent.token, "learned", facts)
         self._move_licences(trial, intent.tier)
 
     def _move_licences(self, trial: Trial, tier: Tier) -> None:

@@ -7,7 +7,6 @@ no page of another origin has any business here.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -45,9 +44,8 @@ def build(served: Served) -> FastAPI:
     app = _routes()
     app.state.served = served
     app.state.feeds = events.Feeds()
-    app.state.counts = Counter()
     problems.install(app)
-    app.add_middleware(Doors, served=served, counts=app.state.counts)
+    app.add_middleware(Doors, served=served, counts=served.refused)
     return app
 
 

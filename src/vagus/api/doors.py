@@ -43,7 +43,7 @@ _CHANGES_NOTHING = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 class Doors:
-    def __init__(self, app: ASGIApp, served: Served, counts: Counter[str]) -> None:
+    def __init__(self, app: ASGIApp, served: Served, counts: Counter[int]) -> None:
         self._app = app
         self._served = served
         self._counts = counts
@@ -58,7 +58,7 @@ class Doors:
         try:
             await self._let_in(scope, receive, send)
         except Problem as problem:
-            self._counts[f"api_refused_{int(problem.status)}_total"] += 1
+            self._counts[int(problem.status)] += 1
             await problem.response()(scope, receive, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:

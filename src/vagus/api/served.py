@@ -6,12 +6,14 @@ and the workflow that waits for it look at the same row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vagus.clock import Clock
 from vagus.config import Settings
+from vagus.metrics import Reading
 from vagus.model import Injection, Proposal, ProposalState, Rollout, Ruling
 from vagus.ports import (
     Controls,
@@ -50,5 +52,5 @@ class Served:
     tally: Callable[[Proposal], ProposalState]  # what a proposal has become by its answers
     wake: Callable[[str], None]  # the workflow that waits for this proposal
     snapshot: Callable[[], Snapshot]
-    counters: Callable[[], Mapping[str, float]]
-    """Vagus's own counters by metric name, without prefix; ``_total`` marks what only grows."""
+    readings: Callable[[], Sequence[Reading]]  # Vagus's own numbers, now
+    refused: Counter[int] = field(default_factory=Counter)  # requests, by status

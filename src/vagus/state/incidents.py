@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, Row, and_, case, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from vagus.errors import Conflict, NotFound, StateError
 from vagus.model import Cause, Finding, Incident, IncidentState, Sense, Subject, Symptom
@@ -85,6 +85,25 @@ class Incidents:
                 last = _get(connection, before)
                 same_instant = and_(_rows.c.opened_at == last.opened_at, _rows.c.id > last.id)
                 wanted = wanted.where(or_(_rows.c.opened_at < last.opened_at, same_instant))
+            return [_incident(row) for row in connection.execute(wanted)]
+
+    def by_state(self) -> Mapping[IncidentState, tuple[int, float]]:
+        """How many there are, and how long those that are over lasted, added up, in s."""
+        lasted = func.coalesce(func.sum(_rows.c.closed_at - _rows.c.opened_at), 0.0)
+        wanted = select(_rows.c.state, func.count(), lasted).group_by(_rows.c.state)
+        with self._database.read() as connection:
+            return {IncidentState(s): (n, float(t)) for s, n, t in connection.execute(wanted)}
+
+    def closed_since(self, at: float, limit: int) -> Sequence[Incident]:
+        """Those that ended ``at`` or later, the first of them first."""
+        ended = _rows.c.state.in_([state.value for state in CLOSED])
+        wanted = (
+            select(_rows)
+            .where(ended, _rows.c.closed_at >= at)
+            .order_by(_rows.c.closed_at, _rows.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
             return [_incident(row) for row in connection.execute(wanted)]
 
     def update(

@@ -36,6 +36,10 @@ class Columns:
             self._series = tuple(keys)
         return self._series
 
+    def __len__(self) -> int:
+        """Series that have a row."""
+        return len(self._rows)
+
     def row(self, key: SeriesKey) -> int | None:
         return self._rows.get(key)
 

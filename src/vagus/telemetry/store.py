@@ -226,6 +226,10 @@ class Store:
             return np.full(ticks, np.nan)
         return self._columns.last(row, ticks)
 
+    @property
+    def series_count(self) -> int:
+        return len(self._columns)
+
     def quantile(
         self,
         subject: Subject,

@@ -12,6 +12,7 @@ from vagus import config
 from vagus.api.application import build
 from vagus.api.served import Served
 from vagus.clock import ManualClock
+from vagus.metrics import reading
 from vagus.model import (
     Ask,
     Cause,
@@ -179,7 +180,7 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         tally=lambda proposal: tally(proposal, members),
         wake=woken.append,
         snapshot=snapshot,
-        counters=lambda: {"ticks_total": 3.0},
+        readings=lambda: [reading("vagus_ticks_total", 3)],
     )
     with database.write():
         secrets = {role: tokens.create(role, Role[role.upper()], "test").secret for role in ROLES}

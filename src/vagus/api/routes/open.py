@@ -6,16 +6,15 @@ Who watches Vagus scrapes ``/metrics`` like any other target; ``vagus status`` r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from vagus.api.access import Works, problem
-from vagus.api.served import Served
 from vagus.api.views import View
 from vagus.config import Mode
+from vagus.metrics import CONTENT_TYPE, exposition
 from vagus.state.records import encode
 
 router = APIRouter(tags=["open"], responses={"default": problem("It can't be answered")})
@@ -47,21 +46,6 @@ async def status(works: Works) -> Response:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(request: Request, works: Works) -> Response:
+async def metrics(works: Works) -> Response:
     """Vagus's own metrics, as a Prometheus exposition."""
-    return PlainTextResponse("".join(_exposition(works, request.app.state.counts)))
-
-
-def _exposition(works: Served, counts: dict[str, int]) -> Iterator[str]:
-    snapshot = works.snapshot()
-    gauges = {
-        "senses_trusted": float(snapshot.senses.trusted),
-        "kill_switch": float(snapshot.stopped is not None),
-        "incidents_active": float(len(snapshot.incidents)),
-    }
-    for name, value in {**gauges, **works.counters(), **counts}.items():
-        kind = "counter" if name.endswith("_total") else "gauge"
-        yield f"# TYPE vagus_{name} {kind}\nvagus_{name} {value:g}\n"
-    for view in snapshot.replicas:
-        labels = f'component="{view.subject.component}",replica="{view.subject.replica}"'
-        yield f"vagus_replica_share{{{labels}}} {view.share:g}\n"
+    return Response(exposition(works.readings()), headers={"Content-Type": CONTENT_TYPE})
