@@ -5,13 +5,14 @@ Beside ``app.py`` this is the only place that knows adapters by name.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import aiohttp
+import structlog
 
 from vagus.adapters.envoy.access_log import decoder
 from vagus.adapters.envoy.gateway import EnvoyGateway
@@ -21,19 +22,27 @@ from vagus.adapters.openai.chat import ChatProber
 from vagus.adapters.openai.embeddings import EmbeddingsProber
 from vagus.adapters.openai.exchange import Exchanges
 from vagus.adapters.openai.health import HealthProber
+from vagus.adapters.postgres.connection import dsn_from
+from vagus.adapters.postgres.index import PgvectorKeeper
+from vagus.adapters.postgres.search import PgvectorProbe
 from vagus.adapters.process.supervisor import ProcessRuntime
 from vagus.clock import Clock, SystemClock
 from vagus.config import EnvoySettings, Kind, Settings
 from vagus.errors import ConfigError
 from vagus.model import Subject
-from vagus.ports import Gateway, Prober, Runtime, Source
+from vagus.ports import Gateway, IndexKeeper, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.backfill import Backfill, Learned, Progress
 from vagus.telemetry.probing import ProbeSource
 from vagus.telemetry.receivers import PushSource, listen
 from vagus.telemetry.rejections import Rejected, Rejections
+from vagus.telemetry.retrieving import RetrievalSource
 from vagus.telemetry.scrape import ScrapeSource
 from vagus.topology import Topology
+
+log = structlog.get_logger()
+
+PGVECTOR = "pgvector"
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,8 @@ class Outside:
     routes: Callable[[str], bool]
     ejected: Callable[[], frozenset[Subject]]  # whom the data plane itself keeps out of traffic
     runtimes: Mapping[str, Runtime]
+    keepers: Mapping[str, IndexKeeper]  # of the indexes of a store, by component
+    close: Callable[[], Awaitable[None]]
 
 
 def choose(
@@ -72,6 +83,7 @@ def choose(
     topology: Callable[[], Topology],
     attention: Callable[[], frozenset[Subject]],
     rejections: Rejections,
+    focus: Callable[[Subject], str | None],
 ) -> Outside:
     """The adapters that ``settings`` ask for. Raises ConfigError for what can't be there."""
     telemetry = settings.telemetry
@@ -114,6 +126,29 @@ def choose(
         if envoy.access_log is not None:
             decode = decoder(topology)
             sources.append(AccessLogSource(envoy.access_log, decode, clock, rejections))
+    stores = _stores(settings, clock)
+    if stores:
+        judged = settings.retrieval
+        sources.append(
+            RetrievalSource(
+                {name: probe for name, (probe, _) in stores.items()},
+                topology,
+                attention,
+                focus,
+                lambda subject: (),
+                clock,
+                rejections,
+                k=judged.k,
+                interval=judged.interval,
+                interval_suspect=judged.interval_suspect,
+            )
+        )
+
+    async def close() -> None:
+        for probe, keeper in stores.values():
+            await probe.close()
+            await keeper.close()
+
     return Outside(
         sources=tuple(sources),
         gateway=gateway,
@@ -124,7 +159,25 @@ def choose(
             for name, component in settings.stack.items()
             if component.runtime is not None
         },
+        keepers={name: keeper for name, (_, keeper) in stores.items()},
+        close=close,
     )
+
+
+def _stores(settings: Settings, clock: Clock) -> dict[str, tuple[PgvectorProbe, PgvectorKeeper]]:
+    """The vector stores that can be searched: a store whose variable is not set is not, and a line
+    in the log says so."""
+    found = {}
+    for name, component in settings.stack.items():
+        if component.engine != PGVECTOR or not component.collections:
+            continue
+        dsn = dsn_from(component.dsn_env, name)
+        if dsn is None:
+            log.warning("retrieval.not_judged", component=name, variable=component.dsn_env)
+            continue
+        probe = PgvectorProbe(dsn, clock, timeout=settings.retrieval.timeout)
+        found[name] = (probe, PgvectorKeeper(dsn))
+    return found
 
 
 def _probers(

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from vagus.config import Settings
 from vagus.detection.reading import Reading, State
 from vagus.detection.register import Register
 from vagus.detection.retrieval.doubt import Doubt, needed
@@ -109,6 +110,16 @@ class RetrievalDetector:
         self._collections: dict[Subject, _Collection] = {}
         self._register = Register()
         self._forgotten: deque[tuple[Subject, float | None]] = deque()
+
+    @classmethod
+    def of(cls, settings: Settings, topology: Callable[[], Topology]) -> RetrievalDetector:
+        return cls(
+            topology,
+            recall=settings.retrieval.recall,
+            per_second=1.0 / min(settings.retrieval.interval, settings.retrieval.interval_suspect),
+            alarms=settings.false_alarms.count,
+            period=settings.false_alarms.period,
+        )
 
     def observe(self, batch: Sequence[Evidence]) -> None:
         members = set(self._topology().collections())
