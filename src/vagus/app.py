@@ -25,6 +25,7 @@ from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
 from vagus.detection.detectors import Detectors
 from vagus.detection.reflexes import Reflexes
+from vagus.detection.retrieval.detector import RetrievalDetector
 from vagus.detection.senses import Senses
 from vagus.detection.shape import misshapen
 from vagus.diagnosis.faults import FAULTS
@@ -147,7 +148,8 @@ class Vagus:
         self._traffic = render(self._declared, self._overrides.all(), clock.now())
 
         self.reflexes = Reflexes(self.topology)
-        self.detectors = Detectors(self.reflexes)
+        self.retrieval = RetrievalDetector.of(settings, self.topology)
+        self.detectors = Detectors(self.reflexes, self.retrieval)
         self.senses = Senses(self.topology)
         self._rejections = Rejections(clock)
         self.memory = Memory(self.topology, is_bad=self._failed_callers)
@@ -156,7 +158,13 @@ class Vagus:
         kept = Limits(keep_seconds=told.history_keep, keep_bytes=told.history_size)
         self.history = Recorder(told.history, clock, self._rejections, kept)
         self.outside = outside.choose(
-            settings, sessions, clock, self.topology, self._needs_attention, self._rejections
+            settings,
+            sessions,
+            clock,
+            self.topology,
+            self._needs_attention,
+            self._rejections,
+            self.retrieval.focus,
         )
         self._world = World(
             clock=clock,
@@ -165,6 +173,7 @@ class Vagus:
             gateway=self.outside.gateway,
             routed=self.outside.routes,
             runtimes=self.outside.runtimes,
+            keepers=self.outside.keepers,
             rollouts=self._rollouts,
         )
         self.healer = Healer(self._hands(Leases(database)))
@@ -212,6 +221,7 @@ class Vagus:
             database.fence = lead.check
             sessions = await stack.enter_async_context(outside.open_sessions())
             vagus = cls(settings, clock, database, sessions, lead, recipients)
+            stack.push_async_callback(vagus.outside.close)
             stack.push_async_callback(asyncio.to_thread, vagus.anchor.write)
             api = build(vagus._served(database))
             await stack.enter_async_context(serve(api, settings.api, api.state.feeds.ending))
@@ -238,7 +248,7 @@ class Vagus:
 
     def _needs_attention(self) -> frozenset[Subject]:
         """Who is probed often: suspects at once, and whoever is out of traffic or being healed."""
-        return self._attention | self.reflexes.suspects()
+        return self._attention | self.reflexes.suspects() | self.retrieval.suspects()
 
     def snapshot(self) -> Snapshot:
         now = self._clock.now()
