@@ -171,13 +171,14 @@ class Experiment:
 
     async def _observe(self, leased: Leased) -> Judgement:
         looked, heard = self._clock.monotonic(), self._clock.monotonic()
+        judged: Judgement | None = None
         while True:
             await self._clock.sleep(POLL)
             now = self._clock.monotonic()
             status: Mapping[str, Any] | None = None
             try:
                 await self._read_ledger()
-                if now - looked >= LOOK_EVERY:
+                if judged or now - looked >= LOOK_EVERY:
                     status = await self._status()
                     self._callers.take(status, now - looked)
                     looked = now
@@ -190,8 +191,8 @@ class Experiment:
             if status is not None and (reason := self._reason_to_stop(status)):
                 return Verdict.ABORTED, reason
             judged = self._judge(self._clock.now() - self._course.injected_at)
-            if judged is not None:
-                return judged
+            if judged is not None and status is not None:
+                return judged  # not before callers were looked at once more
 
     def _reason_to_stop(self, status: Mapping[str, Any]) -> str:
         if status["stopped"]:

@@ -171,7 +171,7 @@ def unrest(status: Mapping[str, Any]) -> str:
         subject = "/".join(filter(None, incident["subject"].values()))
         return f"an incident is open: {incident['cause']['fault']} on {subject} ({incident['id']})"
     for view in status["replicas"]:
-        if view["condition"] != "ok":
+        if view["condition"] not in ("ok", "suspect"):  # a suspicion is no finding
             subject = "/".join(view["subject"].values())
             return f"{subject} is {view['condition']}"
     return ""
