@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -24,6 +24,8 @@ from vagus.api.server import serve
 from vagus.clock import Clock, SystemClock
 from vagus.config import Mode, Settings
 from vagus.detection.detectors import Detectors
+from vagus.detection.normal import Keeper, baselines
+from vagus.detection.objectives import Objectives
 from vagus.detection.reflexes import Reflexes
 from vagus.detection.retrieval.detector import RetrievalDetector
 from vagus.detection.senses import Senses
@@ -67,6 +69,7 @@ from vagus.snapshot import Snapshot, replica_views
 from vagus.state.anchor import Anchor
 from vagus.state.controls import Controls
 from vagus.state.db import Database, open_database
+from vagus.state.error_budgets import ErrorBudgets
 from vagus.state.incidents import Incidents
 from vagus.state.injections import Injections
 from vagus.state.intents import Intents
@@ -149,7 +152,11 @@ class Vagus:
 
         self.reflexes = Reflexes(self.topology)
         self.retrieval = RetrievalDetector.of(settings, self.topology)
-        self.detectors = Detectors(self.reflexes, self.retrieval)
+        self.baselines = baselines(settings, self.topology, lambda: self._attention)
+        self._keeper = Keeper(self.baselines.fleet, settings.telemetry.baselines, clock.now())
+        error_budgets = ErrorBudgets(database)
+        self.objectives = Objectives(settings.objectives, error_budgets.hours(), error_budgets.keep)
+        self.detectors = Detectors(self.reflexes, self.retrieval, self.baselines, self.objectives)
         self.senses = Senses(self.topology)
         self._rejections = Rejections(clock)
         self.memory = Memory(self.topology, is_bad=self._failed_callers)
@@ -232,6 +239,7 @@ class Vagus:
             durable.launch(settings.state, lead.term.owner)
             stack.push_async_callback(asyncio.to_thread, durable.close)
             stack.callback(vagus.history.close)
+            stack.callback(vagus._keep_what_was_learned)
             yield vagus
 
     async def run(self) -> None:
@@ -341,7 +349,12 @@ class Vagus:
 
     def _tick(self, now: float) -> None:
         self.measured.ticked()
-        self.history.tick(self.store.tick(now))
+        column = self.store.tick(now)
+        self.history.tick(column)
+        self.baselines.tick(column)
+        self.objectives.tick(column)
+        if self._keeper.due(now):
+            self._keeper.save()
         if self.anchor.due():
             self._loop.run_in_executor(None, self.anchor.write)
         if self.retention.due():
@@ -428,6 +441,7 @@ class Vagus:
             senses=self._senses_report,
             ejected=self.outside.ejected(),
             topology=self._topology,
+            error_budgets=self.objectives.left(),
         )
 
     def _stopped(self) -> str | None:
@@ -436,6 +450,11 @@ class Vagus:
 
     def _forget(self, subject: Subject, at: float) -> None:
         self._loop.call_soon_threadsafe(self.detectors.forget, subject, at)
+
+    def _keep_what_was_learned(self) -> None:
+        self._keeper.save()
+        with suppress(VagusError):  # the state may be what ended us
+            self.objectives.close()
 
     def _failed_callers(self, attempt: Attempt) -> bool:
         """Whether whoever asked got no answer, or none that is one."""

@@ -91,6 +91,7 @@ STEPS = "vagus.server.steps"
 TOKENS_IN = "vagus.server.tokens.input"
 TOKENS_OUT = "vagus.server.tokens.output"
 TOKENS_OUT_TIME = "vagus.server.tokens.output.time"
+TOKEN_RATE = "vagus.server.tokens.output.rate"  # noqa: S105
 REQUESTS = "vagus.server.requests"
 FAILED = "vagus.server.requests.failed"
 DURATION_TOTAL = "vagus.server.request.time"
@@ -168,6 +169,8 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             Signal(TOKENS_IN, "{token}", _THROUGHPUT, _EITHER, _COUNTER, 10),
             Signal(TOKENS_OUT, "{token}", _THROUGHPUT, _DOWN, _COUNTER, 10),
             Signal(TOKENS_OUT_TIME, "s", _LATENCY, _EITHER, _COUNTER, 0.1),
+            # While it writes: idle seconds don't count, so little demand is no slow pace.
+            Signal(TOKEN_RATE, "{token}/s", _THROUGHPUT, _DOWN, _GAUGE, 2, Combine.MEAN),
             Signal(REQUESTS, "{request}", _THROUGHPUT, _EITHER, _COUNTER, 0.2),
             Signal(FAILED, "{request}", _ERRORS, _UP, _COUNTER, 0.05),
             Signal(DURATION_TOTAL, "s", _LATENCY, _EITHER, _COUNTER, 0.1),
@@ -230,6 +233,7 @@ RATIOS: Mapping[str, Ratio] = MappingProxyType(
     {
         PREFIX_HIT_RATIO: Ratio(PREFIX_HITS, (PREFIX_QUERIES,)),
         CACHE_HIT_RATIO: Ratio(CACHE_HITS, (CACHE_HITS, CACHE_MISSES)),
+        TOKEN_RATE: Ratio(TOKENS_OUT, (TOKENS_OUT_TIME,)),
         GPU_MEMORY_SHARE: Ratio(GPU_MEMORY_USED, (GPU_MEMORY_USED, GPU_MEMORY_FREE)),
     }
 )

@@ -68,6 +68,8 @@ class Moment:
     senses: SensesReport
     ejected: frozenset[Subject]  # kept out of traffic by the data plane itself
     topology: Topology  # the stack as it stands now, members included
+    error_budgets: Mapping[str, float] = field(default_factory=dict)
+    """Of components with an objective: the share of their callers' error budget that is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Facts:
     rollout: Rollout | None = None  # the component's latest, under way or not
     rules: Rules = NO_RULES
     warm_up: float = WARM_UP
+    error_budget_left: float | None = None  # the least of the component's and its callers'
 
     def in_traffic(self, replica: Subject) -> float:
         """The share of its normal traffic that ``replica`` can carry now."""
@@ -178,6 +181,11 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
     if moment.mode is Mode.SHADOW:
         shares |= _held_in_thought(recent, alive)
     replacements = _replacements(overrides, kept.intents)
+    callers = frozenset(
+        name
+        for name in moment.topology.components
+        if name != component and moment.topology.depends(name, component)
+    )
     return Facts(
         now=now,
         mode=moment.mode,
@@ -202,11 +210,7 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         epoch=next((i.epoch for i in here if i.id == request.incident), None),
         kind=node.kind if node else None,
         collections=frozenset(Subject(component, c) for c in (node.collections if node else ())),
-        callers=frozenset(
-            name
-            for name in moment.topology.components
-            if name != component and moment.topology.depends(name, component)
-        ),
+        callers=callers,
         replacements=replacements,
         recreated=_recreated(replacements, here, open_here, law.warm_up),
         record=_record(request, policy, kept),
@@ -215,6 +219,10 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         rollout=None if kept.rollouts is None else kept.rollouts.latest().get(component),
         rules=law.rules,
         warm_up=law.warm_up,
+        error_budget_left=min(
+            (left for who, left in moment.error_budgets.items() if who in {component, *callers}),
+            default=None,
+        ),
     )
 
 

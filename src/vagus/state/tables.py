@@ -260,6 +260,16 @@ injections = Table(
     Index("injections_by_time", "asked_at"),
 )
 
+served_hours = Table(
+    "served_hours",
+    metadata,
+    Column("component", String, nullable=False),
+    Column("hour", Integer, nullable=False),  # since the epoch
+    Column("failed", Float, nullable=False),
+    Column("requests", Float, nullable=False),
+    PrimaryKeyConstraint("component", "hour"),
+)
+
 cursors = Table(
     "cursors",
     metadata,

@@ -176,6 +176,32 @@ class Fleet:
         self.names = [name for name, stays in zip(self.names, which, strict=True) if stays]
         self._arranged()
 
+    def arrange(
+        self,
+        *,
+        direction: Sequence[int],
+        floor: Sequence[float],
+        least: Sequence[int | None],
+        group: Sequence[int] | NDArray[np.int32],
+    ) -> None:
+        """Give every series these traits, as in :meth:`add`; what was learned stays."""
+        own = self._own
+        own.direction[:] = np.sign(direction)
+        own.floor[:] = floor
+        own.least[:] = [self.tuning.least if few is None else max(few, 1) for few in least]
+        own.group[:] = group
+        self._arranged()
+
+    def acquit(self, names: Iterable[str]) -> None:
+        """Drop the evidence against these series (another process serves them now), not what is
+        usual of them."""
+        for name in names:
+            row = self._rows[name]
+            for wealth in (self._forecast.wealth, self._peers.wealth, self._absence.wealth):
+                wealth[row] = 0.0
+            for flag in (self._own.alarm, self._own.above, self._own.above_peers):
+                flag[row] = False
+
     def relearn(self, names: Iterable[str]) -> None:
         """What was normal of these series no longer is (a new version, another machine)."""
         for name in names:

@@ -66,6 +66,7 @@ def seen(request: Request, facts: Facts) -> RuleFacts:
         environment=facts.policy.environment,
         record_samples=record.samples if record is not None else 0,
         record_bound=record.bound if record is not None else 0.0,
+        error_budget_left=facts.error_budget_left,
     )
 
 

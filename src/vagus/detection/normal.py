@@ -1,0 +1,79 @@
+"""The baselines of one process: what was learned before, how it is tuned, and where it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from vagus.config import Settings, SignalSettings
+from vagus.detection.baseline import Budget, Fleet
+from vagus.detection.baseline.roster import Traits
+from vagus.detection.baseline.snapshot import load, save
+from vagus.detection.baselines import Baselines
+from vagus.model import Subject
+from vagus.model.signals import SIGNALS, Worse
+from vagus.topology import Topology
+
+LARGE = 500
+"""Replicas from which compiled detectors are worth the second and the hundred megabytes that they
+take to load."""
+SAVE_EVERY = 300.0  # s: what a killed process has to learn again
+
+log = structlog.get_logger()
+_NOT_KNOWN_BETTER = SignalSettings()
+
+
+def baselines(
+    settings: Settings,
+    topology: Callable[[], Topology],
+    guarded: Callable[[], frozenset[Subject]],
+) -> Baselines:
+    """With what was learned before, if it is there and whole."""
+    allowed, tick = settings.false_alarms, settings.telemetry.interval
+    large = len(topology().replicas()) >= LARGE
+    fleet = Fleet(tick, Budget(allowed.count, allowed.period), fast=None if large else False)
+    if settings.telemetry.baselines is not None:
+        load(fleet, settings.telemetry.baselines)
+    return Baselines(
+        topology,
+        fleet,
+        traits_of=lambda signal: _traits(settings, signal),
+        guarded=guarded,
+        warm_up=settings.healing.warm_up,
+    )
+
+
+def _traits(settings: Settings, signal: str) -> Traits:
+    known, better = SIGNALS[signal], settings.signals.get(signal, _NOT_KNOWN_BETTER)
+    worse = known.worse if better.worse is None else Worse(better.worse)
+    return Traits(
+        worse=worse if better.watch else Worse.EITHER,
+        floor=known.floor if better.floor is None else better.floor,
+        least=better.min_samples,
+    )
+
+
+class Keeper:
+    """Writes what was learned, every few minutes and in the end. That it can't be written costs
+    only what a restart has to learn again, so it is told and nothing more."""
+
+    def __init__(self, fleet: Fleet, path: Path | None, now: float) -> None:
+        self._fleet = fleet
+        self._path = path
+        self._due = now + SAVE_EVERY
+
+    def due(self, now: float) -> bool:
+        if self._path is None or now < self._due:
+            return False
+        self._due = now + SAVE_EVERY
+        return True
+
+    def save(self) -> None:
+        if self._path is None or not len(self._fleet):
+            return
+        try:
+            save(self._fleet, self._path)
+        except OSError as error:
+            log.warning("baselines.not_written", file=str(self._path), error=error.strerror)
