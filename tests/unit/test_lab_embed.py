@@ -99,4 +99,4 @@ async def test_faults_bend_the_api_but_not_the_health_check(client: Client) -> N
 async def test_a_fault_of_streams_is_refused(client: Client) -> None:
     response = await client.post("/-/fault", json={"fault": "cut"})
     assert response.status == 400
-    assert "slow, garbage, http-500" in (await response.json())["mend"]
+    assert "slow, delay, garbage, http-500" in (await response.json())["mend"]

@@ -133,6 +133,42 @@ async def test_nonsense_replaces_the_text_of_a_whole_answer_and_not_its_role() -
     assert said["content"] != message["content"]
 
 
+async def test_a_delay_is_the_same_for_every_answer() -> None:
+    assert await departures(order("delay", seconds=5)) == [
+        5.0 + late for late in await departures(order("delay", seconds=0))
+    ]
+
+
+async def test_a_reset_comes_before_the_first_byte() -> None:
+    received: list[bytes] = []
+    body = order("reset").body(given(b"a", b"b"), sse=True, asked_at=0.0, clock=SystemClock())
+    with pytest.raises(ConnectionCut):
+        await drained_into(received, body)
+    assert received == []
+
+
+async def scraped(fault: misbehaviour.Misbehaviour, *chunks: bytes) -> bytes:
+    body = fault.body(given(*chunks), sse=False, asked_at=0.0, clock=SystemClock())
+    return b"".join([chunk async for chunk in body])
+
+
+async def test_frozen_metrics_are_those_of_the_first_scrape() -> None:
+    frozen = order("scrape-frozen")
+    assert await scraped(frozen, b"tokens_total 1", b"2\n") == b"tokens_total 12\n"
+    assert await scraped(frozen, b"tokens_total 99\n") == b"tokens_total 12\n"
+
+
+async def test_lying_metrics_are_metrics() -> None:
+    said = b'# HELP t 5\n# TYPE t counter\nt{le="0.5"} 3\nt_sum 2.5\n'
+    lie = await scraped(order("scrape-lying", factor=4), said)
+    assert lie == b'# HELP t 5\n# TYPE t counter\nt{le="0.5"} 12\nt_sum 10\n'
+
+
+@pytest.mark.parametrize("name", misbehaviour.NAMES)
+def test_whoever_watches_and_whoever_calls_are_kept_apart(name: str) -> None:
+    assert (order(name).paths == "/metrics") is name.startswith("scrape-")
+
+
 def test_null_means_behave() -> None:
     assert misbehaviour.parse({"fault": None}) is None
 

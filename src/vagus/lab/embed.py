@@ -32,7 +32,7 @@ from vagus.lab.minilm import DIMENSION, MODEL, Embedder, Embeds, Vectors, tokeni
 from vagus.lab.misbehaviour import Misbehaviour
 from vagus.lab.settings import LabSettings
 
-FAULTS = ("slow", "garbage", "http-500")
+FAULTS = ("slow", "delay", "garbage", "http-500")
 """Of the hop's faults, those that mean something for an answer in one piece."""
 
 _MOST_TEXTS = 64

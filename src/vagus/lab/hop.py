@@ -4,7 +4,8 @@ Every replica of the lab is reached through one, always, so that making it misbe
 nothing else: no address, no connection, no process. In good times a hop is a plain HTTP/1.1
 proxy that hands on each chunk as it comes. Told over its own control path to misbehave
 (:mod:`vagus.lab.misbehaviour`), it does so for ``/v1/*`` only: health checks and metrics go on
-saying what the server says, which is just what makes such faults hard to see.
+saying what the server says, which is just what makes such faults hard to see. Or for ``/metrics``
+only, and callers never notice.
 
 The order lives in memory: a restarted replica is a well-behaved one.
 """
@@ -66,7 +67,8 @@ class Hop:
         return await self._tell_fault(request)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        bent = self.fault if self.fault and request.path.startswith("/v1/") else _HONEST
+        fault = self.fault
+        bent = fault if fault and request.path.startswith(fault.paths) else _HONEST
         answer = bent.answer()
         if answer is not None:
             await request.read()

@@ -10,6 +10,9 @@ where JSON was due. Two kinds:
 - those that *bend the body* of its answer (:meth:`Misbehaviour.body`): an asynchronous iterator
   over chunks goes in, another comes out. Slowness is one formula: a chunk that arrived ``t``
   seconds after the request leaves at a later point of the same, stretched, time line.
+
+Most concern callers. Three concern whoever watches: what the server says *of itself* is missing,
+stands still or is not true, while it serves as well as ever.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import random
 import string
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -34,6 +38,9 @@ class ConnectionCut(Exception):
 @dataclass(frozen=True)
 class Misbehaviour:
     """Harmless by itself: the server is asked and its body passes unchanged."""
+
+    paths: ClassVar[str] = "/v1/"
+    """What the path of a request starts with that is answered so."""
 
     name: str
 
@@ -54,18 +61,11 @@ class Misbehaviour:
 
 
 @dataclass(frozen=True)
-class Slow(Misbehaviour):
-    """Time passes ``factor`` times as slowly: before the first chunk, after it, or both."""
-
-    factor: float = 10.0
+class Late(Misbehaviour):
+    """What arrives leaves later, each chunk at its own point of another time line."""
 
     def leaves_at(self, arrived: float, first: float, asked: float) -> float:
-        waited, streamed = first - asked, arrived - first
-        if self.name != "slow-tokens":
-            waited *= self.factor
-        if self.name != "slow-first-token":
-            streamed *= self.factor
-        return asked + waited + streamed
+        return arrived
 
     async def body(
         self, chunks: AsyncIterator[bytes], *, sse: bool, asked_at: float, clock: Clock
@@ -95,6 +95,31 @@ class Slow(Misbehaviour):
 
 
 @dataclass(frozen=True)
+class Slow(Late):
+    """Time passes ``factor`` times as slowly: before the first chunk, after it, or both."""
+
+    factor: float = 10.0
+
+    def leaves_at(self, arrived: float, first: float, asked: float) -> float:
+        waited, streamed = first - asked, arrived - first
+        if self.name != "slow-tokens":
+            waited *= self.factor
+        if self.name != "slow-first-token":
+            streamed *= self.factor
+        return asked + waited + streamed
+
+
+@dataclass(frozen=True)
+class Delay(Late):
+    """Every answer comes as much later, however long it is: a detour in the network."""
+
+    seconds: float = 3.0
+
+    def leaves_at(self, arrived: float, first: float, asked: float) -> float:
+        return arrived + self.seconds
+
+
+@dataclass(frozen=True)
 class Cut(Misbehaviour):
     """The connection is reset after some chunks; an answer in one piece is cut in its middle."""
 
@@ -113,6 +138,78 @@ class Cut(Misbehaviour):
             if passed >= self.chunks:
                 raise ConnectionCut
         raise ConnectionCut
+
+
+@dataclass(frozen=True)
+class Reset(Misbehaviour):
+    """The connection is reset before the first byte of the answer."""
+
+    async def body(
+        self, chunks: AsyncIterator[bytes], *, sse: bool, asked_at: float, clock: Clock
+    ) -> AsyncGenerator[bytes, None]:
+        async for chunk in chunks:
+            if chunk:
+                raise ConnectionCut
+            yield chunk
+        raise ConnectionCut
+
+
+@dataclass(frozen=True)
+class ScrapeGone(Misbehaviour):
+    """Its metrics can't be had."""
+
+    paths: ClassVar[str] = "/metrics"
+
+    def answer(self) -> web.Response:
+        return web.Response(status=503, text="no metrics today\n")
+
+
+@dataclass(frozen=True)
+class ScrapeFrozen(Misbehaviour):
+    """Its metrics are those of the first scrape, for ever: an exporter with a cache that hangs."""
+
+    paths: ClassVar[str] = "/metrics"
+
+    def __post_init__(self) -> None:
+        # Not a field: it is no part of the order.
+        object.__setattr__(self, "_first", list[bytes]())
+
+    def keeps_length(self) -> bool:
+        return False
+
+    async def body(
+        self, chunks: AsyncIterator[bytes], *, sse: bool, asked_at: float, clock: Clock
+    ) -> AsyncGenerator[bytes, None]:
+        first: list[bytes] = self._first  # type: ignore[attr-defined]
+        now = b"".join([chunk async for chunk in chunks])
+        first[:] = first or [now]
+        yield first[0]
+
+
+@dataclass(frozen=True)
+class ScrapeLying(Misbehaviour):
+    """Every value of its metrics is ``factor`` times what it is."""
+
+    paths: ClassVar[str] = "/metrics"
+
+    factor: float = 10.0
+
+    def keeps_length(self) -> bool:
+        return False
+
+    async def body(
+        self, chunks: AsyncIterator[bytes], *, sse: bool, asked_at: float, clock: Clock
+    ) -> AsyncGenerator[bytes, None]:
+        text = b"".join([chunk async for chunk in chunks]).decode(errors="replace")
+        yield "".join(self._bent(line) + "\n" for line in text.splitlines()).encode()
+
+    def _bent(self, line: str) -> str:
+        series, blank, value = line.rpartition(" ")
+        try:
+            number = float(value)
+        except ValueError:
+            return line
+        return line if line.startswith("#") else f"{series}{blank}{number * self.factor:g}"
 
 
 @dataclass(frozen=True)
@@ -197,9 +294,20 @@ _KINDS: Mapping[str, tuple[type[Misbehaviour], str]] = {
     "garbage": (Garbage, ""),
     "garbage-json": (Nonsense, "seed"),
     "cut": (Cut, "chunks"),
+    "delay": (Delay, "seconds"),
+    "reset": (Reset, ""),
     "http-500": (HttpError, "status"),
+    "scrape-gone": (ScrapeGone, ""),
+    "scrape-frozen": (ScrapeFrozen, ""),
+    "scrape-lying": (ScrapeLying, "factor"),
 }
-_RANGES = {"factor": (1, 1000), "seed": (0, 2**32), "chunks": (1, 10_000), "status": (500, 599)}
+_RANGES = {
+    "factor": (1, 1000),
+    "seconds": (0, 600),
+    "seed": (0, 2**32),
+    "chunks": (1, 10_000),
+    "status": (500, 599),
+}
 
 NAMES = tuple(_KINDS)
 """What :func:`parse` knows."""
