@@ -467,7 +467,7 @@ _METRICS = """\
 # Vagus's own metrics
 
 `/metrics` on `api.port` (9190) gives these in Prometheus's text format, to anybody on loopback
-([how to watch Vagus](../how-to/watch-vagus.md)).
+([how to watch Vagus](../how-to/watch-vagus.md)), and `telemetry.export` pushes them by OTLP.
 
 Counters begin at zero with the process, unless they are said to be kept. While the state can't be
 reached, what only the state knows is left out, and `vagus_state_reachable` is 0.

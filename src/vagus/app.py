@@ -32,6 +32,7 @@ from vagus.detection.senses import Senses
 from vagus.detection.shape import misshapen
 from vagus.diagnosis.faults import FAULTS
 from vagus.errors import VagusError
+from vagus.exporting import Exporter, Push
 from vagus.granting import grants_of
 from vagus.healing import Healer
 from vagus.healing_steps import Hands
@@ -207,6 +208,8 @@ class Vagus:
             on_tick=self._tick,
         )
         self._refused: Counter[int] = Counter()
+        self._exported: Counter[tuple[str, str]] = Counter()
+        self._collector = outside.collector(settings, sessions.fresh)
         self.measured = self._measured()
 
     @classmethod
@@ -247,6 +250,10 @@ class Vagus:
             waking = tasks.create_task(
                 keep_waking(self._proposals, self.healer.wake, self._clock), name="waking"
             )
+            export = self.settings.telemetry.export
+            if self._collector is not None and export is not None:
+                exporter = self._exporter(self._collector, export.every)
+                tasks.create_task(exporter.run(), name="export")
             await self.loop.run()
             waking.cancel()
 
@@ -294,12 +301,26 @@ class Vagus:
                 senses=lambda: self._senses_report,
                 snapshot=self.snapshot,
                 alarms_in_a_week=budget.count * PERIODS["week"] / budget.period,
+                alarms=lambda: self.baselines.fleet.tally.alarms,
                 incidents=self._incidents,
                 proposals=self._proposals,
                 licences=self.licences,
                 overrides=self._overrides,
                 ledger=self.ledger,
+                exported=self._exported if self.settings.telemetry.export else None,
             )
+        )
+
+    def _exporter(self, push: Push, every: float) -> Exporter:
+        return Exporter(
+            push,
+            self._clock,
+            every=every,
+            environment=self.settings.policy.environment,
+            readings=self.measured.readings,
+            incidents=self._incidents,
+            ledger=self.ledger,
+            counts=self._exported,
         )
 
     def _served(self, database: Database) -> Served:

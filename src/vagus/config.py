@@ -289,6 +289,24 @@ class ChaosSettings(_Strict):
     )
 
 
+class ExportSettings(_Strict):
+    """Where Vagus pushes what it says of itself."""
+
+    otlp: Address = Field(description="OTLP over HTTP: a collector's address, without a path")
+    every: Duration = Field(15.0, description="between two pushes")
+    timeout: Duration = Field(5.0, description="until a push counts as failed")
+    headers_env: str = Field(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        description="environment variable with headers to send, as `name=value,name=value`",
+    )
+
+    @model_validator(mode="after")
+    def _not_all_the_time(self) -> ExportSettings:
+        if self.every < 1 or self.timeout <= 0:
+            raise ValueError("'every' is 1s at least, and 'timeout' more than nothing")
+        return self
+
+
 class TelemetrySettings(_Strict):
     """How often the stack is looked at."""
 
@@ -315,6 +333,9 @@ class TelemetrySettings(_Strict):
         le=65535,
         description="port on loopback where OTLP over HTTP and Prometheus's remote write are "
         "received; 4318 by convention, 0 takes any free one; off unless it is set",
+    )
+    export: ExportSettings | None = Field(
+        None, description="push Vagus's own metrics, and each incident as a trace"
     )
 
 

@@ -54,11 +54,13 @@ class Sources:
     senses: Callable[[], SensesReport]
     snapshot: Callable[[], Snapshot]
     alarms_in_a_week: float
+    alarms: Callable[[], int]  # of the baselines
     incidents: Incidents
     proposals: Proposals
     licences: Licences
     overrides: Overrides
     ledger: Ledger
+    exported: Mapping[tuple[str, str], int] | None = None  # where anything is: Exporter.counts
 
 
 class Measured:
@@ -113,8 +115,11 @@ class Measured:
             yield reading(f"vagus_{name}", count)
         for status, count in sources.refused.items():
             yield reading("vagus_api_refused_total", count, status=str(status))
+        if sources.exported is not None:
+            yield from _exported(sources.exported)
         yield reading("vagus_series", sources.series())
         yield reading("vagus_false_alarm_budget", sources.alarms_in_a_week)
+        yield reading("vagus_baseline_alarms_total", sources.alarms())
         yield reading("vagus_incidents_waiting", sources.unadmitted())
         for symptom, count in Counter(f.symptom.value for f in sources.findings()).items():
             yield reading("vagus_findings", count, symptom=symptom)
@@ -206,6 +211,14 @@ class Said:
 
     def _count(self, name: str, labels: Mapping[str, str], amount: int = 1) -> None:
         self._counts[name, tuple(sorted(labels.items()))] += amount
+
+
+def _exported(counts: Mapping[tuple[str, str], int]) -> Iterator[Reading]:
+    for signal in ("metrics", "traces"):
+        yield reading("vagus_exported_total", counts.get(("exported", signal), 0), signal=signal)
+        failed = counts.get(("failures", signal), 0)
+        yield reading("vagus_export_failures_total", failed, signal=signal)
+    yield reading("vagus_export_given_up_total", counts.get(("given_up", "traces"), 0))
 
 
 def _of_replica(view: ReplicaView) -> Iterator[Reading]:

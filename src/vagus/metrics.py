@@ -139,6 +139,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             _gauge("findings", "{finding}", "Findings that are open.", "symptom"),
             _counter("findings_opened", "{finding}", "Findings opened.", "symptom", "sense"),
             _gauge("false_alarm_budget", "{alarm}", "False alarms that are bearable in a week."),
+            _counter("baseline_alarms", "{alarm}", "Alarms of the baselines, true and false."),
             _gauge("incidents", "{incident}", "Incidents that are not over, by state.", "state"),
             _counter("incidents_opened", "{incident}", "Incidents opened, by cause.", "fault"),
             _counter(

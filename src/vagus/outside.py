@@ -5,6 +5,8 @@ Beside ``app.py`` this is the only place that knows adapters by name.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
+from vagus import __version__
 from vagus.adapters.envoy.access_log import decoder
 from vagus.adapters.envoy.gateway import EnvoyGateway
 from vagus.adapters.envoy.stats import EnvoyStatsSource
@@ -22,6 +25,7 @@ from vagus.adapters.openai.chat import ChatProber
 from vagus.adapters.openai.embeddings import EmbeddingsProber
 from vagus.adapters.openai.exchange import Exchanges
 from vagus.adapters.openai.health import HealthProber
+from vagus.adapters.otlp.export import OtlpExport, headers_of
 from vagus.adapters.postgres.connection import dsn_from
 from vagus.adapters.postgres.index import PgvectorKeeper
 from vagus.adapters.postgres.search import PgvectorProbe
@@ -30,6 +34,7 @@ from vagus.clock import Clock, SystemClock
 from vagus.config import EnvoySettings, Kind, Settings
 from vagus.errors import ConfigError
 from vagus.model import Subject
+from vagus.model.trace import Attribute
 from vagus.ports import Gateway, IndexKeeper, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.backfill import Backfill, Learned, Progress
@@ -207,6 +212,25 @@ def _require_folder(envoy: EnvoySettings) -> None:
             where=str(envoy.dir),
             mend="start the gateway first, or correct gateway.envoy.dir",
         )
+
+
+def collector(settings: Settings, session: aiohttp.ClientSession) -> OtlpExport | None:
+    """Where Vagus's own telemetry goes, if anywhere. Raises ConfigError for headers that are
+    none."""
+    export = settings.telemetry.export
+    if export is None:
+        return None
+    try:
+        headers = headers_of(os.environ.get(export.headers_env, ""))
+    except ValueError as error:
+        raise ConfigError(str(error), where=f"environment variable {export.headers_env}") from error
+    resource: dict[str, Attribute] = {
+        "service.name": "vagus",
+        "service.version": __version__,
+        "service.instance.id": socket.gethostname(),
+        "deployment.environment.name": settings.policy.environment,
+    }
+    return OtlpExport(export.otlp, session, resource, headers=headers, timeout=export.timeout)
 
 
 async def learn(

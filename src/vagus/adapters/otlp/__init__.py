@@ -1,0 +1,1 @@
+"""OTLP: what Vagus pushes to a collector."""
