@@ -1,15 +1,12 @@
 """What a fleet has learned, kept over a restart.
 
-A snapshot is one block of bytes: a line that says what it is (format, version, length, checksum),
-then the columns as numpy writes them, without pickles. A file that is not whole, not ours or from a
-newer version is set aside under another name, with a warning, and learning starts again: no
-baseline at all is better than a wrong one.
+A file that is not whole, not ours or from a newer version (:mod:`vagus.detection.sealed`) is set
+aside under another name, with a warning, and learning starts again: no baseline at all is better
+than a wrong one.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 from pathlib import Path
@@ -19,10 +16,10 @@ import structlog
 
 from vagus.detection.baseline.budget import Tally
 from vagus.detection.baseline.fleet import Fleet
+from vagus.detection.sealed import Seal
 from vagus.errors import StateError
 
-VERSION = 1
-MAGIC = b"vagus-baselines"
+SEAL = Seal(b"vagus-baselines", 1, "baselines")
 
 _log = structlog.get_logger(__name__)
 
@@ -43,11 +40,7 @@ def snapshot(fleet: Fleet) -> bytes:
         for name, array in zip(layout, state, strict=True)
     }
     arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # its keyword is not an array
-    body = buffer.getvalue()
-    digest = hashlib.sha256(body).hexdigest().encode()
-    return b"%s %d %d %s\n%s" % (MAGIC, VERSION, len(body), digest, body)
+    return SEAL.close(arrays)
 
 
 def restore(fleet: Fleet, data: bytes) -> None:
@@ -57,7 +50,7 @@ def restore(fleet: Fleet, data: bytes) -> None:
     """
     if len(fleet):
         raise ValueError("only a fleet without series can be restored")
-    with np.load(io.BytesIO(_body(data)), allow_pickle=False) as arrays:
+    with SEAL.open(data) as arrays:
         about = json.loads(arrays["about"].tobytes())
         if (about["tick"], about["seed"]) != (fleet.tick, fleet.seed):
             raise StateError(
@@ -75,21 +68,6 @@ def restore(fleet: Fleet, data: bytes) -> None:
     tally = about["tally"]
     fleet.adopt(about["names"], states, about["ticks"], about["at"])
     fleet.tally = Tally(**{**tally, "recent": tuple(tally["recent"])})
-
-
-def _body(data: bytes) -> bytes:
-    head, _, body = data.partition(b"\n")
-    fields = head.split(b" ")
-    if len(fields) != 4 or fields[0] != MAGIC or not fields[1].isdigit():
-        raise StateError("this is no snapshot of baselines")
-    if int(fields[1]) != VERSION:
-        raise StateError(
-            f"the snapshot is of version {int(fields[1])}, this Vagus reads {VERSION}",
-            mend="upgrade Vagus, or let it learn again",
-        )
-    if fields[2] != b"%d" % len(body) or fields[3] != hashlib.sha256(body).hexdigest().encode():
-        raise StateError("the snapshot of baselines is damaged")
-    return body
 
 
 def save(fleet: Fleet, path: Path) -> None:
