@@ -361,7 +361,7 @@ def _faults() -> Iterator[str]:
     for fault in FAULTS.values():
         book = by_fault[fault.name]
         also = ", ".join(symptom.value for symptom in fault.also)
-        contain, treat = ", ".join(book["contain"]), ", ".join(book["treat"])
+        contain, treat = (", ".join(book.get(key, ())) or "-" for key in ("contain", "treat"))
         shown_by = fault.shown_by.value if fault.shown_by is not None else "a rollout"
         shown = f"`{fault.name}` | {shown_by} | {also}"
         yield f"| {shown} | {contain} | {treat} | {book['return']} |\n"

@@ -18,6 +18,7 @@ from vagus.model import (
     Cause,
     Decision,
     Incident,
+    Injection,
     Licence,
     Proposal,
     Purpose,
@@ -107,6 +108,13 @@ class Office:
         now = self.clock.now()
         rollout = Rollout(f"rol-{component}", component, "v2", "v1", (), now, "test")
         return self.served.rollouts.start(rollout)
+
+    def injection(self) -> Injection:
+        now = self.clock.now()
+        what = "SIGKILL to process group 7"
+        injection = Injection("inj-1", "exp-1", "kill", CHAT2, what, 60.0, 0.5, "test", now)
+        self.served.injections.decide(injection, lambda: Ruling(Decision.ALLOW, ()))
+        return injection
 
     def told(self, event: str = "called") -> list[dict[str, object]]:
         """The facts of what the ledger holds of these events."""

@@ -75,6 +75,7 @@ def test_an_operation_whatever_is_sent(office: Office, name: str) -> None:
         "proposal_id": office.proposal(rung=len(office.served.proposals.recent(99))).id,
         "licence_id": office.licence().id,
         "rollout_id": office.rollout("embed").id,
+        "injection_id": office.injection().id,
     }
     least = operation.definition.raw.get("x-role")
     cases = st.one_of(

@@ -48,6 +48,20 @@ CALLS = [
         {"component": "chat", "version": "v2", "previous": "v1", "replicas": ["chat-2"]},
     ),
     Call("POST", "/v1/rollouts/{rollout_id}/end", Role.OPERATOR, {"verdict": "promoted"}),
+    Call(
+        "POST",
+        "/v1/injections",
+        Role.OPERATOR,
+        {
+            "experiment": "exp-1",
+            "fault": "kill",
+            "target": "chat/chat-2",
+            "does": "SIGKILL to process group 7",
+            "lease": 60.0,
+            "cap": 0.5,
+        },
+    ),
+    Call("POST", "/v1/injections/{injection_id}/end", Role.OPERATOR, {"verdict": "passed"}),
 ]
 RISE = Call("PUT", MODE, Role.ADMIN, {"mode": "auto", "reason": "trust"})
 
@@ -86,9 +100,12 @@ async def test_every_change_by_every_role(
     office: Office, database: Database, who: str | None
 ) -> None:
     licence, rollout = office.licence().id, office.rollout("embed").id
+    injection = office.injection().id
     for rung, call in enumerate((*CALLS, RISE)):
         proposal = office.proposal(rung=rung).id
-        path = call.path.format(proposal_id=proposal, licence_id=licence, rollout_id=rollout)
+        path = call.path.format(
+            proposal_id=proposal, licence_id=licence, rollout_id=rollout, injection_id=injection
+        )
         before = everything(database), list(office.woken)
         said = len(office.told())
         async with office.client(who) as client:

@@ -380,3 +380,52 @@ async def test_a_stop_says_why(operator: httpx.AsyncClient, office: Office) -> N
         assert (await operator.put("/v1/kill-switch", json=body)).status_code == 422
     assert office.served.controls.stop() is None
     assert {told["result"] for told in office.told()} == {"refused (422)"}
+
+
+INJECT = {
+    "experiment": "exp-1",
+    "fault": "kill",
+    "target": "chat/chat-2",
+    "does": "SIGKILL to process group 7",
+    "lease": 60.0,
+    "cap": 0.5,
+}
+
+
+async def test_an_injection_is_judged_told_and_ended_once(
+    office: Office, operator: httpx.AsyncClient
+) -> None:
+    answer = (await operator.post("/v1/injections", json=INJECT)).json()
+    assert (answer["allowed"], answer["injection"]["subject"]) == (True, "chat/chat-2")
+    injection = answer["injection"]["id"]
+    assert [i.id for i in office.served.injections.open(office.clock.now())] == [injection]
+    for verdict in ("passed", "deviated"):
+        ended = await operator.post(f"/v1/injections/{injection}/end", json={"verdict": verdict})
+        assert ended.json()["verdict"] == "passed"
+    assert office.served.injections.open(office.clock.now()) == []
+    (decided,) = office.told("injection.decided")
+    assert (decided["decision"], decided["by"]) == ("allow", "operator")
+    assert [told["outcome"] for told in office.told("injection.ended")] == ["passed"]
+
+
+async def test_an_injection_whose_end_nobody_told_ends_with_its_lease(
+    office: Office, operator: httpx.AsyncClient
+) -> None:
+    await operator.post("/v1/injections", json=INJECT)
+    office.clock.advance(61.0)
+    assert office.served.injections.open(office.clock.now()) == []
+    (listed,) = (await operator.get("/v1/injections")).json()["items"]
+    assert listed["ends_by"] < office.clock.now()
+
+
+@pytest.mark.parametrize("target", ["", "chat", "/", "a/b/c"])
+async def test_a_target_that_is_none_is_refused_or_judged_as_such(
+    office: Office, operator: httpx.AsyncClient, target: str
+) -> None:
+    answer = await operator.post("/v1/injections", json=INJECT | {"target": target})
+    if target == "a/b/c":
+        assert answer.status_code == 422
+    else:
+        component, _, replica = target.partition("/")
+        judged = office.told("injection.decided")[-1]
+        assert judged["subject"] == (f"{component}/{replica}" if replica else component)
