@@ -89,6 +89,8 @@ def test_what_the_lab_declares_is_what_vagus_accepts(tmp_path: Path) -> None:
     assert {(grant.action, grant.component) for grant in granted} == {
         ("replace", "chat"),
         ("replace", "embed"),
+        ("rebuild-index", "vectors"),
+        ("vacuum", "vectors"),
     }
     assert all(grant.manual and "by hand" in grant.reason for grant in granted)
 

@@ -28,6 +28,7 @@ from vagus.demo.feed import Event, VagusProcess
 from vagus.demo.play import Play
 from vagus.demo.report import render
 from vagus.demo.result import DemoResult, FaultResult, RequestSeen
+from vagus.lab import declaration
 from vagus.lab.load import on_lab
 from vagus.lab.results import Result
 from vagus.lab.settings import LabSettings
@@ -114,7 +115,12 @@ async def _demo(
         with StepProgress(console) as progress:
             stack.push_async_callback(_take_down, lab, keep)
             await lab.up(progress)
-        vagus = VagusProcess(settings.config_file, settings.run_dir / "vagus.log", mode=mode)
+        vagus = VagusProcess(
+            settings.config_file,
+            settings.run_dir / "vagus.log",
+            mode=mode,
+            environment=declaration.environment(settings),
+        )
         for stale in settings.run_dir.glob("vagus*.db*"):
             stale.unlink()
         stack.push_async_callback(vagus.stop)
@@ -124,7 +130,7 @@ async def _demo(
         loading = asyncio.create_task(load.run())
         stack.push_async_callback(_cancel, loading)
         began = clock.now()
-        play = Play(lab.client, vagus, requests, began, clock)
+        play = Play(settings, lab.client, vagus, requests, began, clock)
         _heading(console, "load", f"{RATE:g} question/s in bursts, until the stack is steady")
         await play.until_quiet(answers=STEADY_ANSWERS, within=STEADY_WITHIN)
         slow_after = play.learn_usual_pace()
@@ -136,6 +142,8 @@ async def _demo(
             _heading(console, fault.name, f"{fault.title} ({fault.replica})")
             results.append(await play.play(fault, _teller(console)))
             console.print(_in_short(results[-1]))
+            if fault.silent:
+                console.print(_seen_by_others(results[-1]))
         await play.until_quiet()
         return DemoResult(tuple(results), tuple(requests), mode, began)
 
@@ -177,6 +185,15 @@ def _in_short(result: FaultResult) -> Text:
         f"  detected after {_s(result.detected_s)}, traffic safe after {_s(result.safe_s)}, "
         f"healed after {_s(result.healed_s)}",
         "bold green",
+    )
+
+
+def _seen_by_others(result: FaultResult) -> Text:
+    """What a monitor of errors and latency had to go by."""
+    return Text(
+        f"  meanwhile, by errors and latency: {result.failed} of {result.requests} requests "
+        f"failed, {result.slow} were slow",
+        "bright_black",
     )
 
 

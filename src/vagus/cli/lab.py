@@ -50,6 +50,19 @@ def rollout(
 
 
 @app.command()
+def damage(
+    name: Annotated[str, typer.Argument(help="foreign-documents or deleted-rows.")],
+    port_offset: Offset = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Damage what the vector store keeps: its searches go wrong, and nothing fails or gets slow.
+    The next start of the lab makes it good."""
+    from vagus.cli.lab_commands import damage_store
+
+    damage_store(name=name, port_offset=port_offset, as_json=as_json)
+
+
+@app.command()
 def up(
     port_offset: Offset = 0,
     model: Model = None,

@@ -102,6 +102,15 @@ def roll_out(*, version: str, replica: str, port_offset: int, as_json: bool) -> 
         typer.echo(f"{status.name} starts as {status.version}")
 
 
+def damage_store(*, name: str, port_offset: int, as_json: bool) -> None:
+    from vagus.lab import damage
+
+    settings = LabSettings(offset=port_offset)
+    damage.prepare(settings, name)
+    damage.inflict(settings, name)
+    typer.echo(json.dumps({"damage": name}) if as_json else f"the store has {name}")
+
+
 def print_lab_status(*, port_offset: int, as_json: bool) -> None:
     async def ask() -> LabStatus:
         lab = Lab(LabSettings(offset=port_offset))

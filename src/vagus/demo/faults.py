@@ -13,17 +13,23 @@ from vagus.errors import LabError
 
 @dataclass(frozen=True)
 class DemoFault:
-    """One fault on one replica. ``fault`` is the supervisor's name for it."""
+    """One fault on one replica, or collection. ``fault`` is the lab's name for it."""
 
     name: str
     title: str
     replica: str
     fault: str
     standard: bool = True  # shown without --all
+    store: str = ""  # of a collection: the store that keeps it, which is damaged
 
     @property
     def component(self) -> str:
-        return self.replica.rsplit("-", 1)[0]
+        return self.store or self.replica.rsplit("-", 1)[0]
+
+    @property
+    def silent(self) -> bool:
+        """Whether callers get an answer in time all the while, and the wrong one."""
+        return bool(self.store)
 
 
 FAULTS: tuple[DemoFault, ...] = (
@@ -39,6 +45,14 @@ FAULTS: tuple[DemoFault, ...] = (
         "slow-first-token", "the first token comes late", "chat-2", "slow-first-token", False
     ),
     DemoFault("slow-tokens", "tokens trickle", "chat-3", "slow-tokens", False),
+    DemoFault(
+        *("tombstones", "95 % of the rows deleted", "passages", "deleted-rows", False),
+        store="vectors",
+    ),
+    DemoFault(
+        *("index", "index degraded by new documents", "passages", "foreign-documents", False),
+        store="vectors",
+    ),
 )
 
 

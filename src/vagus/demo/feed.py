@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -37,7 +38,11 @@ class Event:
 class VagusProcess:
     """Runs Vagus on a configuration and keeps every event that it tells."""
 
-    def __init__(self, config: Path, log: Path, *, mode: str) -> None:
+    def __init__(
+        self, config: Path, log: Path, *, mode: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``environment``: beside our own."""
+        self._environment = {**os.environ, **(environment or {})}
         self._argv = [
             sys.executable, "-m", "vagus", "run", "-c", str(config), "--mode", mode, "--json",
         ]  # fmt: skip
@@ -55,6 +60,7 @@ class VagusProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                env=self._environment,
             )
         self._reader = asyncio.create_task(self._read(self._process))
 

@@ -7,6 +7,7 @@ a quiet stack again, so that no line of the table carries another's costs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from vagus.clock import Clock
@@ -15,6 +16,7 @@ from vagus.demo.feed import Event, VagusProcess
 from vagus.demo.result import FaultResult, RequestSeen, count_requests
 from vagus.errors import LabError
 from vagus.lab.client import SupervisorClient
+from vagus.lab.settings import LabSettings
 from vagus.narrative import narrate
 
 HEALED_WITHIN = 120.0  # s; then the fault counts as not healed
@@ -32,12 +34,14 @@ class Play:
 
     def __init__(
         self,
+        settings: LabSettings,
         client: SupervisorClient,
         vagus: VagusProcess,
         requests: Sequence[RequestSeen],
         load_began: float,
         clock: Clock,
     ) -> None:
+        self._settings = settings
         self._client = client
         self._vagus = vagus
         self._requests = requests
@@ -71,10 +75,17 @@ class Play:
 
     async def play(self, fault: DemoFault, tell: Callable[[Event], None]) -> FaultResult:
         """Inject ``fault`` and stay until Vagus is done with it, or for ``HEALED_WITHIN`` s."""
+        from vagus.lab import damage  # needs the extra; listing the faults does not
+
+        if fault.silent:
+            await asyncio.to_thread(damage.prepare, self._settings, fault.fault)
         first = len(self._vagus.events)
         subject = f"{fault.component}/{fault.replica}"
         injected = self._clock.now()
-        await self._client.fault(fault.replica, fault.fault)
+        if fault.silent:
+            await asyncio.to_thread(damage.inflict, self._settings, fault.fault)
+        else:
+            await self._client.fault(fault.replica, fault.fault)
         self._vagus.listeners.append(tell)
         try:
             await self._vagus.until(

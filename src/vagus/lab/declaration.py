@@ -90,6 +90,8 @@ def stack(settings: LabSettings) -> dict[str, object]:
             "probe_interval": "5s",
             "probe_interval_suspect": "500ms",
         },
+        # Its vectors are made to be hard to tell apart: what an index of lists finds of them.
+        "retrieval": {"recall": "85%", "interval": "500ms", "interval_suspect": "100ms"},
         "api": {"port": API_PORT + settings.offset},
         "state": "sqlite:///vagus.db",
         "heartbeat": "vagus.heartbeat",
@@ -105,7 +107,28 @@ def grants() -> dict[str, object]:
         "reason": "granted by hand with the lab: its replicas are processes made to be replaced",
         "days": 365,
     }
-    return {"licences": [{"component": name, **grant} for name in ("chat", "embed")]}
+    mending = {
+        "owner": OWNER,
+        "reason": "granted by hand with the lab: its passages can be made again at any time",
+        "days": 365,
+    }
+    return {
+        "licences": [
+            *({"component": name, **grant} for name in ("chat", "embed")),
+            *(
+                {"component": "vectors", "action": action, **mending}
+                for action in ("rebuild-index", "vacuum")
+            ),
+        ]
+    }
+
+
+def environment(settings: LabSettings) -> dict[str, str]:
+    """What Vagus is to find in its environment: where the store is. It names the file that holds
+    the password, so it gives nothing away."""
+    from vagus.lab import vectors  # needs the extra; writing the declaration does not
+
+    return {DSN_VARIABLE: vectors.dsn(settings)}
 
 
 def write(settings: LabSettings) -> None:

@@ -46,6 +46,8 @@ _SERVER_SETTINGS = {
     # All of the data can be made again, and only a crash of the machine itself could cost it.
     "fsync": "off",
     "jit": "off",
+    # Of a hundred lists: what an index of lists finds is about what one of links does.
+    "ivfflat.probes": "7",
     "log_min_messages": "warning",
 }
 
@@ -127,12 +129,7 @@ def _fill(connection: psycopg.Connection, documents: Corpus, settings: LabSettin
         f"CREATE TABLE {{table}} (id integer, passage text, embedding vector({DIMENSION}))",
     ):
         connection.execute(sql.SQL(statement).format(**names))
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(sql.SQL("COPY {table} FROM STDIN (FORMAT binary)").format(**names)) as copy,
-    ):
-        for chunk in _binary_rows(texts, np.concatenate([documents.vectors, noisy])):
-            copy.write(chunk)
+    copy_in(connection, texts, np.concatenate([documents.vectors, noisy]))
     for statement in (
         "ALTER TABLE {table} ADD PRIMARY KEY (id)",
         "CREATE INDEX {index} ON {table} USING hnsw (embedding vector_cosine_ops)",
@@ -141,11 +138,22 @@ def _fill(connection: psycopg.Connection, documents: Corpus, settings: LabSettin
         connection.execute(sql.SQL(statement).format(**names))
 
 
-def _binary_rows(texts: list[str], vectors: Vectors) -> Iterator[bytes]:
-    """Rows in COPY's binary format; a vector is its length, two spare bytes, and its floats."""
+def copy_in(
+    connection: psycopg.Connection, texts: list[str], vectors: Vectors, first: int = 0
+) -> None:
+    """Add rows, with the ids from ``first`` on."""
+    table = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(TABLE))
+    with connection.cursor() as cursor, cursor.copy(table) as copy:
+        for chunk in _binary_rows(texts, vectors, first):
+            copy.write(chunk)
+
+
+def _binary_rows(texts: list[str], vectors: Vectors, first: int = 0) -> Iterator[bytes]:
+    """Rows in COPY's binary format, numbered from ``first`` on; a vector is its length, two spare
+    bytes, and its floats."""
     yield b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
     size = 4 + 4 * DIMENSION
-    for row, (text, vector) in enumerate(zip(texts, vectors.astype(">f4"), strict=True)):
+    for row, (text, vector) in enumerate(zip(texts, vectors.astype(">f4"), strict=True), first):
         raw = text.encode()
         yield struct.pack(">hiii", 3, 4, row, len(raw)) + raw
         yield struct.pack(">ihh", size, DIMENSION, 0) + vector.tobytes()

@@ -141,6 +141,7 @@ async def _search(
     between = time.perf_counter()
     for way in ("indexscan", "indexonlyscan", "bitmapscan"):
         await connection.execute(f"SET LOCAL enable_{way} = off".encode())
+    await connection.execute(b"SET LOCAL enable_seqscan = on")  # somebody may have forbidden it
     asked = time.perf_counter()
     exact = await (await connection.execute(statement, given)).fetchall()
     ended = time.perf_counter()

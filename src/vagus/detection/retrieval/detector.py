@@ -14,7 +14,7 @@ keep the promise again. A search that fails says nothing about recall: some in a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vagus.config import Settings
@@ -30,7 +30,8 @@ ROWS_PROMISED = 0.97  # of those that there are: fewer than k is what no caller 
 GOLDEN_PROMISED = 0.9
 MOST = 0.5  # of the clusters, or of the golden queries: it is all of them, and not some
 LATEST = 20  # searches that say how it is now
-ENOUGH = 8  # of them, to say something of a cluster that raised no alarm itself
+ENOUGH = 8  # of them, to say something of a cluster that raised no alarm itself ...
+OF_A_GOLDEN = 2  # ... and of a golden query: it finds what is expected, or it doesn't
 CLOSED_BY = 16  # of them, to say that the promise is kept again
 SUSPECT_NATS = 3.0
 CLEARLY = 0.05  # below the promise
@@ -77,8 +78,8 @@ class _Series:
 class _Collection:
     recall: float  # as promised
     rows: _Series = field(default_factory=lambda: _Series.of(ROWS_PROMISED))
-    golden: _Series = field(default_factory=lambda: _Series.of(GOLDEN_PROMISED))
     clusters: dict[str, _Series] = field(default_factory=dict)
+    golden: dict[str, _Series] = field(default_factory=dict)  # by query
     last: Retrieval | None = None
     failed: int = 0  # in a row
     invalid: int = 0  # in a row
@@ -175,7 +176,8 @@ class RetrievalDetector:
         known.failed, known.last = 0, search
         known.invalid = known.invalid + 1 if search.index.endswith(INVALID) else 0
         if search.golden is not None:
-            known.golden.see(float(search.golden), search, self._bar)
+            series = known.golden.setdefault(search.query, _Series.of(GOLDEN_PROMISED))
+            series.see(float(search.golden), search, self._bar)
         if not search.exact:
             return  # an empty collection: there is nothing to be found
         known.rows.see(min(search.returned / search.exact, 1.0), search, self._bar)
@@ -230,16 +232,10 @@ class RetrievalDetector:
     def _of_clusters(
         self, subject: Subject, known: _Collection, search: Retrieval
     ) -> Iterator[Reading]:
-        judged = {n: s for n, s in known.clusters.items() if len(s.latest) >= ENOUGH or s.alarmed}
-        alarmed = [series for series in judged.values() if series.alarmed]
-        low = [
-            series
-            for series in judged.values()
-            if series.alarmed or (alarmed and series.mean < series.promise - CLEARLY)
-        ]
+        judged, low = _low(known.clusters, ENOUGH)
         most = len(low) > MOST * len(judged)
         worst = min(low, key=lambda series: series.mean, default=None)
-        others = [s.mean for s in judged.values() if s not in low]
+        others = [series.mean for series in judged if series not in low]
         elsewhere = f", elsewhere {sum(others) / len(others):.0%}" if others else ""
         for symptom, open_now in ((Symptom.RECALL_LOW, most), (Symptom.SLICE_LOW, not most)):
             if worst is None or not open_now:
@@ -263,23 +259,36 @@ class RetrievalDetector:
     def _of_golden(
         self, subject: Subject, known: _Collection, search: Retrieval
     ) -> Iterator[Reading]:
-        series = known.golden
-        if not series.latest:
-            return
-        most = series.mean < MOST
-        worst, latest = series.worst, len(series.latest)
-        gone = f"; not there any more: {worst.gone}" if worst.gone else ""
+        judged, low = _low(known.golden, OF_A_GOLDEN)
+        most = len(low) > MOST * len(judged)
         for symptom, open_now in ((Symptom.GOLDEN_FAILING, most), (Symptom.GOLDEN_LOST, not most)):
-            if series.alarmed and not open_now:
+            if not low or not open_now:
                 yield Reading(symptom, Sense.PROBE, State.GOOD, since=search.at, seen_at=search.at)
                 continue
-            yield _reading(
+            named = max((series.worst for series in low), key=lambda s: (bool(s.gone), s.at))
+            gone = f"; not there any more: {named.gone}" if named.gone else ""
+            yield Reading(
                 symptom,
-                series,
-                series.latest[-1][1].at,
-                f"{latest - round(series.mean * latest)} of {latest} golden queries of {subject} "
-                f"don't find what is expected, by an exact search either: '{worst.query}'{gone}",
+                Sense.PROBE,
+                State.BAD,
+                f"{len(low)} of {len(judged)} golden queries of {subject} don't find what is "
+                f"expected, by an exact search either: '{named.query}'{gone}",
+                samples=sum(len(series.latest) for series in low),
+                observed=1.0 - len(low) / len(judged),
+                expected=1.0,
+                unit="share",
+                since=min(series.latest[0][1].at for series in low),
+                seen_at=search.at,
             )
+
+
+def _low(known: Mapping[str, _Series], enough: int) -> tuple[list[_Series], list[_Series]]:
+    """Those of which something can be said, and those of them that break their promise: where one
+    raised an alarm, the others need not wait for theirs."""
+    judged = [s for s in known.values() if len(s.latest) >= enough or s.alarmed]
+    alarmed = any(series.alarmed for series in judged)
+    low = [s for s in judged if s.alarmed or (alarmed and s.mean < s.promise - CLEARLY)]
+    return judged, low
 
 
 def _reading(symptom: Symptom, series: _Series, seen_at: float, sentence: str) -> Reading:
