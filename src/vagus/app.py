@@ -62,6 +62,7 @@ from vagus.policy.rules import NO_RULES, Rules, load_rules
 from vagus.policy.steering import Steering
 from vagus.policy.stop import StopWatch
 from vagus.policy.tiers import floor_of
+from vagus.proving import Proving
 from vagus.reconcile import Reconciler
 from vagus.remediation import NAMES, actions
 from vagus.remediation.action import World
@@ -141,6 +142,7 @@ class Vagus:
             proposals=self._proposals,
             trials=self.trials,
             licences=self.licences,
+            injections=self._injections,
             rollouts=self._rollouts,
         )
         compose = Composer(settings.notify, self._incidents, self._intents, self._proposals.get)
@@ -339,6 +341,14 @@ class Vagus:
             rollouts=self._rollouts,
             injections=self._injections,
             judge_injection=self._judge_injection,
+            prove=Proving(
+                self.trials,
+                self._intents,
+                self.licences,
+                self.ledger,
+                self.settings.policy.environment,
+                floor_of,
+            ).take,
             judge_rollout=self._judge_rollout,
             transaction=database.write,
             remedies=frozenset(NAMES),
@@ -425,7 +435,11 @@ class Vagus:
             ledger=self.ledger,
             memory=self.memory,
             learning=Learning(
-                self.trials, self.licences, self.ledger, self.settings.policy.environment
+                self.trials,
+                self.licences,
+                self.ledger,
+                self.settings.policy.environment,
+                self._injections,
             ),
             playbooks=Playbooks.load(FAULTS, NAMES),
             actions=actions(self._world),

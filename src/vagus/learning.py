@@ -19,24 +19,33 @@ from vagus.model import (
     Intent,
     Licence,
     Outcome,
+    Subject,
     Tier,
     TrackRecord,
     Trial,
     Verdict,
 )
-from vagus.ports import Ledger, Licences, Trials
+from vagus.ports import Injections, Ledger, Licences, Trials
+
+LONGEST_LEASE = 86_400.0  # s; no injection lasts longer
 
 
 class Learning:
     """The records of the remedies of one ``environment``."""
 
     def __init__(
-        self, trials: Trials, licences: Licences, ledger: Ledger, environment: str
+        self,
+        trials: Trials,
+        licences: Licences,
+        ledger: Ledger,
+        environment: str,
+        injections: Injections | None = None,
     ) -> None:
         self._trials = trials
         self._licences = licences
         self._ledger = ledger
         self._environment = environment
+        self._injections = injections
 
     def record(self, action: str, fault: str, component: str) -> TrackRecord:
         """How ``action`` fared so far for ``fault`` on the replicas of ``component``."""
@@ -57,6 +66,7 @@ class Learning:
             environment=self._environment,
             outcome=verdict.outcome,
             took=max(0.0, verdict.at - began),
+            experiment=self._experiment(request.remedy.target, began),
         )
         self._trials.record(trial)
         record = self.record(trial.action, trial.fault, trial.target.component)
@@ -64,6 +74,13 @@ class Learning:
         facts = of_trial(trial, record) | {"tier": intent.tier.name}
         self._ledger.append(workflow, intent.token, "learned", facts)
         self._move_licences(trial, intent.tier)
+
+    def _experiment(self, target: Subject, at: float) -> str:
+        """The injection that was in ``target`` then; empty: it fell ill by itself."""
+        if self._injections is None:
+            return ""
+        injections = self._injections.since(at - LONGEST_LEASE)
+        return next((i.id for i in reversed(injections) if i.target == target and i.was_in(at)), "")
 
     def _move_licences(self, trial: Trial, tier: Tier) -> None:
         component = trial.target.component

@@ -44,6 +44,7 @@ class Served:
     rollouts: Rollouts
     injections: Injections
     judge_injection: Callable[[Injection], Ruling]
+    prove: Callable[[Injection], None]  # what an experiment's verdict does to licences
     judge_rollout: Callable[[Rollout], RolloutVerdict]
     transaction: Callable[[], AbstractContextManager[object]]
     """Everything that is written inside of it, on one thread, is written together or not at all."""

@@ -427,6 +427,11 @@ class InjectionBody(Body):
     does: Reason = Field(description="exactly what is touched, in a sentence")
     lease: float = Field(gt=0, le=86400, description="seconds after which it is out for certain")
     cap: float = Field(gt=0, le=1, description="share of the component's capacity it may take")
+    causes: list[Annotated[str, Field(max_length=64)]] = Field(
+        default_factory=list, max_length=64,
+        description="faults of the catalogue that name it rightly; what acts for another one is "
+        "neither proven nor refuted by it", examples=[["replica-gone"]],
+    )  # fmt: skip
 
 
 class InjectionEndBody(Body):

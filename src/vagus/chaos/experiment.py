@@ -148,6 +148,7 @@ class Experiment:
             "does": self._plan.does,
             "lease": self._plan.lease,
             "cap": self._plan.intent.blast_cap,
+            "causes": sorted(self._plan.fault.causes),
         }
         ruling = await asyncio.to_thread(self._vagus.post, "injections", body=body)
         self._result = replace(self._result, guards=tuple(ruling["guards"]))

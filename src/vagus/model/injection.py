@@ -27,6 +27,7 @@ class Injection:
     cap: float
     by: str  # whose token asked
     asked_at: float
+    causes: tuple[str, ...] = ()  # which faults of the catalogue name it rightly
     ended_at: float | None = None
     verdict: str = ""  # of the experiment, once it ended
     note: str = ""
@@ -35,6 +36,11 @@ class Injection:
     def ends_by(self) -> float:
         """When it is out at the latest."""
         return self.asked_at + self.lease
+
+    def was_in(self, at: float) -> bool:
+        """Whether the fault may have been in at that moment."""
+        end = self.ends_by if self.ended_at is None else min(self.ended_at, self.ends_by)
+        return self.asked_at <= at <= end
 
     @property
     def request(self) -> Request:

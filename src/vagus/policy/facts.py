@@ -37,7 +37,16 @@ from vagus.model import (
 )
 from vagus.policy.remedies import is_treatment
 from vagus.policy.rules import NO_RULES, Rules
-from vagus.ports import Incidents, Intents, Licences, Overrides, Proposals, Rollouts, Trials
+from vagus.ports import (
+    Incidents,
+    Injections,
+    Intents,
+    Licences,
+    Overrides,
+    Proposals,
+    Rollouts,
+    Trials,
+)
 from vagus.topology import Topology
 
 FLAP_WINDOW = 3600.0  # s in which treatments of one replica make the next one wait longer
@@ -83,6 +92,7 @@ class Kept:
     proposals: Proposals | None = None
     trials: Trials | None = None
     licences: Licences | None = None
+    injections: Injections | None = None
     rollouts: Rollouts | None = None
 
 
@@ -129,6 +139,7 @@ class Facts:
     recreated: frozenset[str] = frozenset()  # faults that showed up on a replacement made for them
     record: TrackRecord | None = None  # of this remedy, for this fault, here
     licences: tuple[Licence, ...] = ()  # that are valid and cover the request
+    experiment: str = ""  # the injection that is in the request's target on purpose
     proposal: Proposal | None = None  # of this rung, that people said yes to
     rollout: Rollout | None = None  # the component's latest, under way or not
     rules: Rules = NO_RULES
@@ -215,6 +226,7 @@ def gather(request: Request, law: Law, moment: Moment, kept: Kept) -> Facts:
         recreated=_recreated(replacements, here, open_here, law.warm_up),
         record=_record(request, policy, kept),
         licences=_licences(request, policy, now, kept),
+        experiment=_experiment(request, now, kept),
         proposal=_approved(request, kept),
         rollout=None if kept.rollouts is None else kept.rollouts.latest().get(component),
         rules=law.rules,
@@ -314,6 +326,13 @@ def _licences(
         if licence.valid(now)
         and licence.covers(remedy.action, fault, remedy.target.component, policy.environment)
     )
+
+
+def _experiment(request: Request, now: float, kept: Kept) -> str:
+    if kept.injections is None:
+        return ""
+    target = request.remedy.target
+    return next((i.id for i in kept.injections.open(now) if i.target == target), "")
 
 
 def _approved(request: Request, kept: Kept) -> Proposal | None:

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Row, select, update
 
 from vagus.errors import NotFound
 from vagus.model import Decision, Injection, Ruling, Subject
-from vagus.state import tables
+from vagus.state import records, tables
 from vagus.state.db import Database
 
 _rows = tables.injections
@@ -38,6 +38,7 @@ class Injections:
                         does=injection.does,
                         lease=injection.lease,
                         cap=injection.cap,
+                        causes=records.canonical(injection.causes),
                         by=injection.by,
                         asked_at=injection.asked_at,
                         verdict="",
@@ -90,6 +91,7 @@ def _injection(row: Row[tuple[object, ...]]) -> Injection:
         cap=row.cap,
         by=row.by,
         asked_at=row.asked_at,
+        causes=records.decode(tuple[str, ...], row.causes),
         ended_at=row.ended_at,
         verdict=row.verdict,
         note=row.note,

@@ -252,6 +252,7 @@ injections = Table(
     Column("does", Text, nullable=False),
     Column("lease", Float, nullable=False),  # s
     Column("cap", Float, nullable=False),
+    Column("causes", Text, nullable=False),
     Column("by", String, nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("ended_at", Float),

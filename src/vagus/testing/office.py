@@ -113,8 +113,10 @@ class Office:
         now = self.clock.now()
         what = "SIGKILL to process group 7"
         injection = Injection("inj-1", "exp-1", "kill", CHAT2, what, 60.0, 0.5, "test", now)
-        self.served.injections.decide(injection, lambda: Ruling(Decision.ALLOW, ()))
-        return injection
+        known = self.served.injections.get(injection.id)
+        if known is None:
+            self.served.injections.decide(injection, lambda: Ruling(Decision.ALLOW, ()))
+        return known or injection
 
     def told(self, event: str = "called") -> list[dict[str, object]]:
         """The facts of what the ledger holds of these events."""
@@ -179,6 +181,7 @@ def furnish(database: Database, clock: ManualClock, settings: config.Settings) -
         rollouts=Rollouts(database),
         injections=Injections(database),
         judge_injection=lambda injection: Ruling(Decision.ALLOW, ()),
+        prove=lambda injection: None,
         judge_rollout=lambda rollout: judge_rollout(
             rollout, {}, (), clock.now(), warm_up=settings.healing.warm_up
         ),

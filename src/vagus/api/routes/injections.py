@@ -46,6 +46,7 @@ def ask_for_injection(works: Works, caller: Caller, asked: InjectionBody) -> Inj
         cap=asked.cap,
         by=caller.name,
         asked_at=works.clock.now(),
+        causes=tuple(asked.causes),
     )
 
     def work() -> Ruling:
@@ -62,12 +63,14 @@ def ask_for_injection(works: Works, caller: Caller, asked: InjectionBody) -> Inj
 def end_injection(
     works: Works, caller: Caller, injection_id: Id, asked: InjectionEndBody
 ) -> InjectionView:
-    """Tell that the fault is out, and the experiment's verdict. Telling twice is once."""
+    """Tell that the fault is out, and the experiment's verdict. Telling twice is once. A conclusive
+    verdict counts for or against the remedies that acted, and may earn or cost them a licence."""
 
     def work() -> Injection:
         ended = works.injections.end(injection_id, asked.verdict, asked.note)
         facts = of_injection(ended)
         works.ledger.append(f"injection:{injection_id}", "end", "injection.ended", facts)
+        works.prove(ended)
         return ended
 
     return InjectionView.of(changing(works, caller, f"end {injection_id}", work, asked.note))
