@@ -33,4 +33,5 @@ NAMES = (
     "budget",
     "nab",
     "detect",
+    "drift",
 )
