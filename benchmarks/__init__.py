@@ -29,6 +29,7 @@ NAMES = (
     "gate",
     "guards",
     "crash",
+    "abort",
     "storm",
     "budget",
     "nab",
