@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from vagus import __version__, durable, outside
+from vagus import __version__, durable, outside, service
 from vagus._units import PERIODS
 from vagus.api.application import build
 from vagus.api.served import Served
@@ -241,6 +241,8 @@ class Vagus:
             vagus._take_grants()
             await vagus._reconcile_traffic("start")
             vagus._tell_start()
+            service.tell(service.READY, service.status("leads"))
+            stack.callback(service.tell, service.STOPPING)
             durable.launch(settings.state, lead.term.owner)
             stack.push_async_callback(asyncio.to_thread, durable.close)
             stack.callback(vagus.history.close)
@@ -380,6 +382,7 @@ class Vagus:
 
     def _tick(self, now: float) -> None:
         self.measured.ticked()
+        service.tell(service.ALIVE)
         column = self.store.tick(now)
         self.history.tick(column)
         self.baselines.tick(column)

@@ -34,7 +34,7 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from vagus import durable
+from vagus import durable, service
 from vagus.api.standby import serve_standby
 from vagus.clock import Clock
 from vagus.config import ApiSettings
@@ -171,6 +171,7 @@ async def _elected(database: Database, clock: Clock, api: ApiSettings) -> Leader
         log.info("leadership.stands_by", name=me, leader=_leader_name(leader))
         while True:
             await clock.sleep(LOOK_EVERY)
+            service.tell(service.READY, service.ALIVE, service.status("stands by"))
             try:
                 elected = await asyncio.to_thread(_try, leader, me, clock)
             except StateUnavailable as error:

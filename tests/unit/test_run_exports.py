@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -67,7 +68,11 @@ def running(folder: Path, collector: str, port: int) -> Iterator[subprocess.Pope
     (folder / "vagus.yaml").write_text(CONFIG.format(collector=collector, port=port))
     process = subprocess.Popen(
         [sys.executable, "-m", "vagus", "run", "-c", str(folder / "vagus.yaml"), "--json"],
-        env={**os.environ, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"},
+        env={
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret",
+            "NOTIFY_SOCKET": str(folder / "notify"),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -78,6 +83,23 @@ def running(folder: Path, collector: str, port: int) -> Iterator[subprocess.Pope
         process.communicate()
 
 
+@contextmanager
+def systemd(address: Path) -> Iterator[Callable[[], list[bytes]]]:
+    """A service manager's socket; yields what gives all that it was told, so far."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(address))
+        listening.setblocking(False)
+        told: list[bytes] = []
+
+        def all_told() -> list[bytes]:
+            with suppress(BlockingIOError):
+                while True:
+                    told.append(listening.recv(4096))
+            return told
+
+        yield all_told
+
+
 def a_free_port() -> int:
     with collecting(Collector()) as address:
         return int(address.rpartition(":")[2])
@@ -86,9 +108,9 @@ def a_free_port() -> int:
 def test_metrics_and_the_trace_of_what_ended_before_a_kill(tmp_path: Path) -> None:
     incident = an_incident_that_is_over(tmp_path / "vagus.db")
     collector, port = Collector(), a_free_port()
-    with collecting(collector) as address:
+    with collecting(collector) as address, systemd(tmp_path / "notify") as told_systemd:
         with running(tmp_path, address, port) as process:
-            until(lambda: collector.traces and collector.metrics)
+            until(lambda: collector.traces and collector.metrics and told_systemd())
             process.send_signal(signal.SIGKILL)
         first = collector.spans()
         collector.traces.clear()
@@ -100,6 +122,10 @@ def test_metrics_and_the_trace_of_what_ended_before_a_kill(tmp_path: Path) -> No
             _, errors = process.communicate(timeout=DEADLINE)
             assert process.returncode == 0, errors.decode()
             assert b"s3cret" not in errors
+        said = told_systemd()
+        assert said[0] == b"READY=1\nSTATUS=leads"
+        assert b"WATCHDOG=1" in said
+        assert said[-1] == b"STOPPING=1"
     assert collector.spans() == first, "the same trace, not a second one"
     assert [span.name for span in first] == ["incident replica-hung", "finding hung", "plan"]
     said = {a.key: a.value for a in first[0].attributes}
