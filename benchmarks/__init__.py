@@ -35,4 +35,5 @@ NAMES = (
     "nab",
     "detect",
     "drift",
+    "retrieval",
 )
