@@ -57,6 +57,61 @@ def run(
     run_experiments(config, token_file, intents or [], repeat=repeat, as_json=as_json)
 
 
+Html = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--html", help="Write the report as a page that needs nothing beside itself."),
+]
+Junit = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--junit", help="Write it as JUnit's XML, for a build server."),
+]
+
+
+@app.command()
+def gameday(
+    intents: Which = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Each so many times, replicas in turn.")] = 1,
+    html: Html = None,
+    junit: Junit = None,
+    config: Config = Path("vagus.yaml"),
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a set of experiments, from calm to calm, and report: what was detected, healed and
+    diagnosed, and which licences were earned and lost.
+
+    It ends itself when a real incident begins, when the budget is full, or when somebody says stop.
+    """
+    from vagus.cli.chaos_commands import play_gameday
+
+    play_gameday(
+        config,
+        token_file,
+        intents or [],
+        repeat=repeat,
+        html=html,
+        junit=junit,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def report(
+    compare: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder with the results of another time: say what changed."),
+    ] = None,
+    html: Html = None,
+    junit: Junit = None,
+    config: Config = Path("vagus.yaml"),
+    as_json: AsJson = False,
+) -> None:
+    """Report on all experiments so far. Needs no running Vagus."""
+    from vagus.cli.chaos_commands import print_report
+
+    print_report(config, compare=compare, html=html, junit=junit, as_json=as_json)
+
+
 @app.command("list")
 def list_(config: Config = Path("vagus.yaml"), as_json: AsJson = False) -> None:
     """List the experiments so far, and the faults that are in now."""

@@ -7,7 +7,7 @@ import fcntl
 import json
 import signal
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from vagus import config
+from vagus.chaos import report
 from vagus.chaos.design import design
-from vagus.chaos.experiment import Experiment
+from vagus.chaos.gameday import GameDay, Hands
 from vagus.chaos.intents import ResilienceIntent, load_intents
 from vagus.chaos.lease import sweep
-from vagus.chaos.plan import Plan, plan
+from vagus.chaos.plan import plan
 from vagus.chaos.result import Result, Results, Verdict
 from vagus.chaos.targets import targets
 from vagus.chaos.undo import MachineUptime, Shelf
@@ -51,8 +52,7 @@ class Watched(Remote):
 
 def print_design(path: Path, *, as_json: bool) -> None:
     settings = _ready(path)
-    intents = load_intents(settings.chaos.intents) if settings.chaos.intents.exists() else ()
-    found = design(Topology.declared(settings), targets(settings), intents)
+    found = design(Topology.declared(settings), targets(settings), _intents(settings))
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"uncovered": found.uncovered}))
         return
@@ -85,56 +85,106 @@ def run_experiments(
     path: Path, token_file: Path | None, wanted: Sequence[str], *, repeat: int, as_json: bool
 ) -> None:
     settings = _ready(path)
-    intents = _chosen(settings, wanted)
-    with _alone(settings.chaos.folder):
-        results = asyncio.run(
-            _run_all(settings, Watched(settings, token_file), intents, repeat, _teller(as_json))
-        )
+    day = _play(settings, token_file, _chosen(settings, wanted), repeat, as_json=as_json)
     if as_json:
-        typer.echo(json.dumps({"experiments": [result.to_json() for result in results]}))
-    if not results or any(result.verdict is not Verdict.PASSED for result in results):
-        raise typer.Exit(1)
+        typer.echo(json.dumps({"experiments": [result.to_json() for result in day.results]}))
+    _end(day)
 
 
-async def _run_all(
+def play_gameday(
+    path: Path,
+    token_file: Path | None,
+    wanted: Sequence[str],
+    *,
+    repeat: int,
+    html: Path | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    settings = _ready(path)
+    intents, before = _chosen(settings, wanted), _results(settings).all()
+    day = _play(settings, token_file, intents, repeat, as_json=as_json)
+    notes = [f"licence earned: {said}" for said in day.earned]
+    notes += [f"licence lost: {said}" for said in day.lost]
+    notes += [f"it ended early: {day.ended}"] if day.ended else []
+    changes = report.changed(before, day.results) if before else ()
+    _write(day.results, _healable(intents), html, junit, notes, changes)
+    shown = report.figures(day.results, _healable(intents))
+    if as_json:
+        told = {"experiments": [result.to_json() for result in day.results], **shown}
+        licences = {"licences_earned": day.earned, "licences_lost": day.lost}
+        typer.echo(json.dumps({**told, **licences, "ended_early": day.ended}))
+    else:
+        for line in (*notes, *(f"{key}: {value}" for key, value in shown.items())):
+            typer.echo(line)
+    _end(day)
+
+
+def print_report(
+    path: Path, *, compare: Path | None, html: Path | None, junit: Path | None, as_json: bool
+) -> None:
+    settings = _ready(path)
+    intents, results = _intents(settings), _results(settings).all()
+    before = Results(compare).all() if compare is not None else ()
+    changes = report.changed(before, results) if compare is not None else ()
+    _write(results, _healable(intents), html, junit, (), changes)
+    shown = report.figures(results, _healable(intents))
+    if as_json:
+        told = {"experiments": [result.to_json() for result in results], **shown}
+        typer.echo(json.dumps({**told, "changes": changes}))
+        return
+    for line in (*(f"{key}: {value}" for key, value in shown.items()), *changes):
+        typer.echo(line)
+
+
+def _play(
     settings: Settings,
-    vagus: Watched,
+    token_file: Path | None,
     intents: Sequence[ResilienceIntent],
     repeat: int,
-    tell: Callable[[str], None],
-) -> list[Result]:
-    """One after the other; what is aborted or refused ends all."""
-    done: list[Result] = []
-    with _interruptible():
-        for turn in range(repeat):
-            for intent in intents:
-                one = plan(intent, targets(settings), turn=turn)
-                tell(f"{intent.name}: {one.does}")
-                experiment = _experiment(settings, one, vagus, tell)
-                if done:
-                    await experiment.until_calm(CALM_WITHIN)
-                done.append(await experiment.run())
-                tell(f"{done[-1].verdict.value}: {done[-1].because}")
-                if done[-1].verdict in (Verdict.ABORTED, Verdict.REFUSED, Verdict.ERROR):
-                    return done
-    return done
-
-
-CALM_WITHIN = 120.0  # s between two experiments
-
-
-def _experiment(
-    settings: Settings, one: Plan, vagus: Watched, tell: Callable[[str], None]
-) -> Experiment:
-    return Experiment(
-        one,
-        vagus,
-        Topology.declared(settings),
+    *,
+    as_json: bool,
+) -> GameDay:
+    hands = Hands(
+        settings,
+        Watched(settings, token_file),
         _shelf(settings),
         _results(settings),
         SystemClock(),
-        tell,
+        lambda line: typer.echo(line, err=as_json),
     )
+
+    async def play() -> GameDay:
+        with _interruptible():
+            return await GameDay().play(intents, repeat, hands)
+
+    with _alone(settings.chaos.folder):
+        return asyncio.run(play())
+
+
+def _end(day: GameDay) -> None:
+    """Exit code 0 only if everything was tried and has passed."""
+    if day.ended or any(result.verdict is not Verdict.PASSED for result in day.results):
+        raise typer.Exit(1)
+
+
+def _write(
+    results: Sequence[Result],
+    healable: Mapping[str, bool],
+    html: Path | None,
+    junit: Path | None,
+    notes: Sequence[str],
+    changes: Sequence[str],
+) -> None:
+    if html is not None:
+        page = report.page(results, healable, notes=notes, changes=changes)
+        html.write_text(page, encoding="utf-8")
+    if junit is not None:
+        junit.write_text(report.junit(results), encoding="utf-8")
+
+
+def _healable(intents: Sequence[ResilienceIntent]) -> Mapping[str, bool]:
+    return {intent.name: intent.detected_within is not None for intent in intents}
 
 
 def print_list(path: Path, *, as_json: bool) -> None:
@@ -173,6 +223,11 @@ def _ready(path: Path) -> Settings:
     for record in sweep(_shelf(settings), MachineUptime()):
         typer.echo(f"left behind by another experiment, and undone: {record.does}", err=True)
     return settings
+
+
+def _intents(settings: Settings) -> tuple[ResilienceIntent, ...]:
+    """None yet is no mistake for who only looks."""
+    return load_intents(settings.chaos.intents) if settings.chaos.intents.exists() else ()
 
 
 def _chosen(settings: Settings, wanted: Sequence[str]) -> tuple[ResilienceIntent, ...]:
@@ -219,7 +274,3 @@ def _shelf(settings: Settings) -> Shelf:
 
 def _results(settings: Settings) -> Results:
     return Results(settings.chaos.folder / "results")
-
-
-def _teller(as_json: bool) -> Callable[[str], None]:
-    return lambda line: typer.echo(line, err=as_json)
