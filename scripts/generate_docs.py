@@ -44,7 +44,7 @@ from vagus.model.signals import RATIOS, SIGNALS, Instrument
 from vagus.policy.gate import GUARDS
 from vagus.policy.rule_facts import CATALOGUE
 from vagus.policy.tiers import FLOORS
-from vagus.remediation import processes, rerouting, versions
+from vagus.remediation import KINDS
 from vagus.telemetry.dialects import dialects
 from vagus.telemetry.rejections import Rejected
 
@@ -364,12 +364,10 @@ def _faults() -> Iterator[str]:
         contain, treat = (", ".join(book.get(key, ())) or "-" for key in ("contain", "treat"))
         shown_by = fault.shown_by.value if fault.shown_by is not None else "a rollout"
         shown = f"`{fault.name}` | {shown_by} | {also}"
-        yield f"| {shown} | {contain} | {treat} | {book['return']} |\n"
+        yield f"| {shown} | {contain} | {treat} | {book.get('return', 'gradual')} |\n"
     yield _ACTIONS
-    modules = (rerouting, processes, versions)
-    kinds = {name.lower(): kind for module in modules for name, kind in vars(module).items()}
     for name, tier in FLOORS.items():
-        does = (inspect.getdoc(kinds[name]) or "").partition("\n\n")[0].replace("\n", " ")
+        does = (inspect.getdoc(KINDS[name]) or "").partition("\n\n")[0].replace("\n", " ")
         yield f"| `{name}` | {tier.name} | {does} |\n"
 
 

@@ -32,12 +32,15 @@ from vagus.adapters.postgres.search import PgvectorProbe
 from vagus.adapters.process.supervisor import ProcessRuntime
 from vagus.clock import Clock, SystemClock
 from vagus.config import EnvoySettings, Kind, Settings
+from vagus.detection.normal import teach
 from vagus.errors import ConfigError
 from vagus.model import Subject
+from vagus.model.series import Column
 from vagus.model.trace import Attribute
 from vagus.ports import Gateway, IndexKeeper, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.backfill import Backfill, Learned, Progress
+from vagus.telemetry.history import recorded
 from vagus.telemetry.probing import ProbeSource
 from vagus.telemetry.receivers import PushSource, listen
 from vagus.telemetry.rejections import Rejected, Rejections
@@ -235,9 +238,12 @@ def collector(settings: Settings, session: aiohttp.ClientSession) -> OtlpExport 
 
 async def learn(
     settings: Settings, url: str, folder: Path, *, days: float, step: float, progress: Progress
-) -> Learned:
-    """Fetch the past of the stack as declared from a Prometheus into ``folder``."""
+) -> tuple[Learned, int]:
+    """Fetch the past of the stack as declared from a Prometheus into ``folder``, and learn from it
+    what is normal; of how many series that is known now."""
+    topology = Topology.declared(settings)
     async with open_sessions() as sessions:
-        topology = Topology.declared(settings)
         backfill = Backfill(url, folder, topology, sessions.kept, SystemClock(), step=step)
-        return await backfill.run(days, progress)
+        learned = await backfill.run(days, progress)
+    past = (record for record in recorded(folder) if isinstance(record, Column))
+    return learned, teach(settings, topology, past, step, folder)

@@ -34,18 +34,19 @@ def run_learn(
         def progress(done: int, total: int, values: int) -> None:
             bars("learning", done / total, f"{done} of {total} chunks, {values:,} values")
 
-        learned = asyncio.run(
+        learned, known = asyncio.run(
             outside.learn(
                 stack, _address(source), folder, days=days, step=seconds, progress=progress
             )
         )
     if as_json:
-        typer.echo(json.dumps({**asdict(learned), "folder": str(folder)}))
+        typer.echo(json.dumps({**asdict(learned), "taught": known, "folder": str(folder)}))
         return
     typer.echo(
         f"{learned.values:,} values of {learned.series} series in {learned.chunks} new chunks "
         f"({learned.already_there} were there): {folder}"
     )
+    typer.echo(f"what is normal is known of {known} series; a Vagus that starts goes on from there")
 
 
 def _folder(stack: settings.Settings) -> Path:

@@ -58,7 +58,8 @@ class Baselines:
     """A :class:`~vagus.detection.detectors.Detector` of all that is in ``topology()``.
 
     ``fleet`` may hold what was learned before; ``guarded`` are the subjects of which nothing is to
-    be learned now; ``warm_up`` is for how long (s) one that was just started isn't judged.
+    be learned now; ``warm_up`` is for how long (s) one that was just started isn't judged;
+    ``teacher`` knows the past of series that ``fleet`` doesn't.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class Baselines:
         traits_of: Callable[[str], Traits],
         guarded: Callable[[], frozenset[Subject]],
         warm_up: float,
+        teacher: Fleet | None = None,
     ) -> None:
         self.fleet = fleet
         self._topology = topology
         self._known: Topology | None = None
         self._members: frozenset[Subject] = frozenset()
-        self._roster = Roster(fleet, traits_of)
+        self._roster = Roster(fleet, traits_of, teacher=teacher)
         self._traits_of = traits_of
         self._guarded = guarded
         self._warm_up = warm_up

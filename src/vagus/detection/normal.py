@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
 
 from vagus.config import Settings, SignalSettings
 from vagus.detection.baseline import Budget, Fleet
-from vagus.detection.baseline.roster import Traits
+from vagus.detection.baseline.roster import Roster, Traits
 from vagus.detection.baseline.snapshot import load, save
 from vagus.detection.baselines import Baselines
 from vagus.model import Subject
+from vagus.model.series import Column
 from vagus.model.signals import SIGNALS, Worse
 from vagus.topology import Topology
 
@@ -20,6 +21,9 @@ LARGE = 500
 """Replicas from which compiled detectors are worth the second and the hundred megabytes that they
 take to load."""
 SAVE_EVERY = 300.0  # s: what a killed process has to learn again
+
+LEARNED, TAUGHT = "learned", "baselines"
+"""Folder within the history, and file in it, of what ``vagus learn`` fetched and taught."""
 
 log = structlog.get_logger()
 _NOT_KNOWN_BETTER = SignalSettings()
@@ -42,7 +46,35 @@ def baselines(
         traits_of=lambda signal: _traits(settings, signal),
         guarded=guarded,
         warm_up=settings.healing.warm_up,
+        teacher=_teacher(settings),
     )
+
+
+def teach(
+    settings: Settings, topology: Topology, past: Iterable[Column], step: float, folder: Path
+) -> int:
+    """Learn from ``past``, columns that are ``step`` seconds apart, and leave in ``folder`` what
+    the baselines of a Vagus that has not seen these series yet begin with. How many series."""
+    fleet = Fleet(step, Budget(), fast=None)
+    roster = Roster(fleet, lambda signal: _traits(settings, signal), demand_ticks=1)
+    members = frozenset(map(Subject, topology.components)).union(topology.replicas())
+    for column in past:
+        roster.follow(column.series, members)
+        if len(fleet):
+            demand = roster.demand(column)
+            fleet.update(roster.values(column), None, demand, at=column.at)
+    if len(fleet):
+        save(fleet, folder / TAUGHT)
+    return len(fleet)
+
+
+def _teacher(settings: Settings) -> Fleet | None:
+    """What ``vagus learn`` left, whatever its grid; None if there is nothing, or nothing whole."""
+    if settings.telemetry.history is None:
+        return None
+    path = settings.telemetry.history / LEARNED / TAUGHT
+    fleet = Fleet(1.0, Budget(), fast=False)
+    return fleet if load(fleet, path, any_grid=True) else None
 
 
 def _traits(settings: Settings, signal: str) -> Traits:

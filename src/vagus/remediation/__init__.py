@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from vagus.remediation import indexes, processes, rerouting, versions
 from vagus.remediation.action import Action, World
 
-_KINDS: Mapping[str, Callable[[World], Action]] = {
+KINDS: Mapping[str, Callable[[World], Action]] = {
     "eject": rerouting.Eject,
     "drain": rerouting.Drain,
     "weight": rerouting.Weight,
@@ -26,9 +26,9 @@ _KINDS: Mapping[str, Callable[[World], Action]] = {
     "vacuum": indexes.Vacuum,
 }
 
-NAMES = frozenset(_KINDS)
+NAMES = frozenset(KINDS)
 
 
 def actions(world: World) -> Mapping[str, Action]:
     """Every action there is, by name, ready to act in ``world``."""
-    return {name: kind(world) for name, kind in _KINDS.items()}
+    return {name: kind(world) for name, kind in KINDS.items()}

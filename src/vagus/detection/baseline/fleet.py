@@ -212,6 +212,15 @@ class Fleet:
             columns.forget(self._absence, absence.LAYOUT, row)
             self._own.alarm[row] = False
 
+    def inherit(self, teacher: Fleet, names: Iterable[str]) -> None:
+        """What ``teacher``, on whatever grid, learned of these series: see
+        :func:`.forecast.inherit`. What it doesn't know, or what was seen here already, stays."""
+        for name in names:
+            row, known = self._rows[name], teacher._rows.get(name)
+            if known is None or self._forecast.taught[row] or not teacher._forecast.taught[known]:
+                continue
+            forecasts.inherit(self._forecast, row, teacher._forecast, known, self.tuning)
+
     def _arranged(self) -> None:
         """What follows from which series there are."""
         many = len(self.names)

@@ -173,6 +173,20 @@ def step(
     )
 
 
+def inherit(s: Forecast, row: int, teacher: Forecast, from_row: int, tune: Tuning) -> None:
+    """Let a series that was not seen yet begin with what another grid showed of it: where it
+    stands, what hours and weekdays do, and what demand does. Not how much it varies from tick to
+    tick: a value of a minute is calmer than one of a second, so noise is learned from its own.
+    What demand does is taken as half known, which a few ticks at each confirm."""
+    for column in ("born", "level", "anchor", "spread", "demand_unit", "demand_count"):
+        getattr(s, column)[row] = getattr(teacher, column)[from_row]
+    s.day[:, row], s.week[:, row] = teacher.day[:, from_row], teacher.week[:, from_row]
+    s.demand_effect[row] = teacher.demand_effect[from_row]
+    half = np.uint16(tune.demand_known / 2)
+    s.demand_seen[row] = np.minimum(teacher.demand_seen[from_row], half)
+    s.taught[row] = 1.0
+
+
 def _between(slots: Single, rows: Rows, first: int, second: int, part: float) -> Floats:
     a, b = slots[first, rows].astype(np.float64), slots[second, rows].astype(np.float64)
     result: Floats = a + part * (b - a)

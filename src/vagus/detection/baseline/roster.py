@@ -59,11 +59,21 @@ def key_of(name: str) -> SeriesKey:
 class Roster:
     """The series of ``fleet``, kept in step with the columns that telemetry writes.
 
-    Series that the fleet knows from a snapshot keep their places while they are not there yet.
+    Series that the fleet knows from a snapshot keep their places while they are not there yet;
+    those that it doesn't know begin with what ``teacher`` knows of them.
     """
 
-    def __init__(self, fleet: Fleet, traits_of: Callable[[str], Traits]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        traits_of: Callable[[str], Traits],
+        *,
+        demand_ticks: int = DEMAND_TICKS,
+        teacher: Fleet | None = None,
+    ) -> None:
         self._fleet = fleet
+        self._teacher = teacher
+        self._demand_ticks = demand_ticks
         self._traits_of = traits_of
         self._followed: Series | None = None
         self._members: frozenset[Subject] = frozenset()
@@ -72,7 +82,7 @@ class Roster:
         self._source: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._drivers: list[tuple[int, ...]] = []  # columns that sum up to a demand
         self._driver: NDArray[np.intp] = np.empty(0, dtype=np.intp)
-        self._recent: Floats = np.empty((DEMAND_TICKS, 0))
+        self._recent: Floats = np.empty((demand_ticks, 0))
         self._tick = 0
 
     def follow(self, series: Series, members: frozenset[Subject]) -> Sequence[str] | None:
@@ -91,6 +101,8 @@ class Roster:
         fresh = [name for name in fresh if name not in known]
         if fresh:
             self._fleet.add(fresh)
+            if self._teacher is not None:
+                self._fleet.inherit(self._teacher, fresh)
         self.keys = [key_of(name) for name in self._fleet.names]
         self._source = np.array([column_of.get(key, -1) for key in self.keys], dtype=np.intp)
         self._set_traits()
@@ -109,7 +121,7 @@ class Roster:
         now = np.array([np.nansum(column.values[list(which)]) for which in self._drivers])
         blind = [bool(np.isnan(column.values[list(which)]).all()) for which in self._drivers]
         now[np.array(blind, dtype=bool)] = np.nan
-        self._recent[self._tick % DEMAND_TICKS] = now
+        self._recent[self._tick % self._demand_ticks] = now
         self._tick += 1
         told = ~np.isnan(self._recent)
         with np.errstate(invalid="ignore"):
@@ -162,7 +174,7 @@ class Roster:
             ],
             dtype=np.intp,
         )
-        self._recent = np.full((DEMAND_TICKS, len(drivers)), np.nan)
+        self._recent = np.full((self._demand_ticks, len(drivers)), np.nan)
 
 
 def _asked(subject: Subject, column_of: Mapping[SeriesKey, int]) -> tuple[int, ...]:

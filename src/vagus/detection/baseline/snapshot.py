@@ -43,8 +43,9 @@ def snapshot(fleet: Fleet) -> bytes:
     return SEAL.close(arrays)
 
 
-def restore(fleet: Fleet, data: bytes) -> None:
-    """Give a fleet without series what a snapshot holds. The seed and the tick must be the same.
+def restore(fleet: Fleet, data: bytes, *, any_grid: bool = False) -> None:
+    """Give a fleet without series what a snapshot holds. The seed and the tick must be the same,
+    unless ``any_grid``: such a fleet can teach others, and is not to go on by itself.
 
     Raises StateError if the snapshot is damaged, another's or too new; the fleet is untouched.
     """
@@ -52,7 +53,7 @@ def restore(fleet: Fleet, data: bytes) -> None:
         raise ValueError("only a fleet without series can be restored")
     with SEAL.open(data) as arrays:
         about = json.loads(arrays["about"].tobytes())
-        if (about["tick"], about["seed"]) != (fleet.tick, fleet.seed):
+        if not any_grid and (about["tick"], about["seed"]) != (fleet.tick, fleet.seed):
             raise StateError(
                 f"baselines were learned at a tick of {about['tick']:g} s, seed {about['seed']}",
                 mend="use the same, or let Vagus learn again",
@@ -80,10 +81,10 @@ def save(fleet: Fleet, path: Path) -> None:
     fresh.replace(path)
 
 
-def load(fleet: Fleet, path: Path) -> bool:
+def load(fleet: Fleet, path: Path, *, any_grid: bool = False) -> bool:
     """Restore from a file if there is a good one; a bad one is set aside with a warning."""
     try:
-        restore(fleet, path.read_bytes())
+        restore(fleet, path.read_bytes(), any_grid=any_grid)
     except FileNotFoundError:
         return False
     except StateError as error:
