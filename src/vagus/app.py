@@ -12,12 +12,14 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from vagus import __version__, durable, outside, service
 from vagus._units import PERIODS
+from vagus.abandoned import Abandoned
 from vagus.api.application import build
 from vagus.api.served import Served
 from vagus.api.server import serve
@@ -187,6 +189,7 @@ class Vagus:
             rollouts=self._rollouts,
         )
         self.healer = Healer(self._hands(Leases(database)))
+        abandoned = Abandoned(self._incidents, self.ledger, clock, durable.ended)
         self.reconciler = Reconciler(
             clock=clock,
             incidents=self._incidents,
@@ -194,6 +197,7 @@ class Vagus:
             open_findings=self.detectors.open_findings,
             asking=self._asking,
             start=self._start_healing,
+            look_after=partial(asyncio.to_thread, abandoned.look),
         )
         self.loop = Loop(
             clock=clock,

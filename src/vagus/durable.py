@@ -22,11 +22,12 @@ import os
 import sqlite3
 import sys
 import threading
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSConfig
+from dbos import DBOS, DBOSConfig, WorkflowStatus
 
 from vagus.errors import StateError
 from vagus.healing import VERSION
@@ -121,6 +122,24 @@ def close() -> None:
     logging.getLogger("dbos").setLevel(logging.CRITICAL)
     _closing.set()
     DBOS.destroy(workflow_completion_timeout_sec=0)
+
+
+def ended(workflows: Collection[str]) -> Mapping[str, str]:
+    """Of these workflows, by id: those that are over, or were begun by another version and will
+    never go on, and how that came."""
+    if not workflows:
+        return {}
+    known = DBOS.list_workflows(workflow_ids=list(workflows), load_input=False)
+    return {w.workflow_id: why for w in known if (why := _why_over(w)) is not None}
+
+
+def _why_over(workflow: WorkflowStatus) -> str | None:
+    if workflow.status in ("ENQUEUED", "PENDING", "DELAYED"):
+        stranded = workflow.app_version not in (None, VERSION)
+        return f"it was begun as {workflow.app_version}, by another version" if stranded else None
+    if workflow.error is not None:
+        return f"{type(workflow.error).__name__}: {workflow.error}"
+    return f"it ended without an end ({workflow.status})"
 
 
 def adopt(me: str) -> int:

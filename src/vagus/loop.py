@@ -25,7 +25,7 @@ from vagus.diagnosis.correlate import correlate
 from vagus.diagnosis.rank import cause
 from vagus.entries import of_finding, of_incident
 from vagus.errors import Conflict, StateUnavailable
-from vagus.model import Evidence, Finding, Incident, IncidentState, Rollout
+from vagus.model import Evidence, Finding, Incident, Rollout
 from vagus.ports import Incidents, Ledger, Source
 from vagus.reconcile import Reconciler
 from vagus.topology import Topology
@@ -170,12 +170,14 @@ class Loop:
         self._ledger.append(first.workflow_id, "open", "incident.opened", facts)
 
     def _rank_anew(self, incident_id: str) -> None:
-        """What joins an incident may name its cause better: what was slow a second ago may hang."""
+        """What joins an incident may name its cause better: what was slow a second ago may hang,
+        and what was left to people an hour ago may have got a new version. The next plan is for
+        the cause as it is then."""
         incident = self._incidents.get(incident_id)
         findings = self._incidents.findings(incident_id, open_only=True)
         self._tell_opened(incident, findings)
         ranked = cause(findings, incident.subject)
-        if incident.state is not IncidentState.OPEN or ranked is None:
+        if incident.closed_at is not None or ranked is None:
             return
         ranked = blame(ranked, self._rollouts(), self._clock.now())
         if ranked.fault != incident.cause.fault:

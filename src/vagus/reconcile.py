@@ -10,6 +10,9 @@ nothing. Two things must not freeze it (Karpenter's lesson, see the budget guard
 waits for a person holds no place. And one that is more urgent than all that work now overtakes
 them, up to some more places: a wave of false alarms may hold every place for minutes, while it
 waits for evidence that won't come.
+
+A workflow that was started and is over, while its incident is still open, is seen here as well
+(:mod:`vagus.abandoned`): having been started is no proof of being healed.
 """
 
 from __future__ import annotations
@@ -29,15 +32,22 @@ from vagus.topology import Topology
 ADMITTED = 32  # incidents whose workflows work at the same time
 MOST = 200  # those that wait for people included: each holds a thread of the workflow engine
 OVERTAKING = 0.5  # of that, beyond it, for those that are more urgent than all that work
+LOOK_AFTER = 5.0  # s between two looks at whether the workflows that were started still run
 LOOKED = 5.0  # s after which a fresh start has seen every target several times
 
 Start = Callable[[Incident], Awaitable[None]]
+LookAfter = Callable[[Sequence[Incident]], Awaitable[None]]
+
+
+async def _nobody(incidents: Sequence[Incident]) -> None:
+    """Where no workflow can end by itself."""
 
 
 class Reconciler:
     """``start`` begins the workflow ``incident:epoch`` and does nothing if it began before;
     ``open_findings`` is what detection finds now; ``asking`` names the incidents that wait for
-    people."""
+    people; ``look_after`` is shown open incidents whose workflow was started, and sees to those
+    that it left."""
 
     def __init__(
         self,
@@ -48,6 +58,7 @@ class Reconciler:
         open_findings: Callable[[], Sequence[Finding]],
         asking: Callable[[], Collection[str]],
         start: Start,
+        look_after: LookAfter = _nobody,
         admitted: int = ADMITTED,
     ) -> None:
         self._clock = clock
@@ -56,6 +67,8 @@ class Reconciler:
         self._open_findings = open_findings
         self._asking = asking
         self._start = start
+        self._look_after = look_after
+        self._looked_at = clock.now()
         self._admitted = admitted
         self._began_at = clock.now()
         self._started: set[str] = set()  # workflows of incidents that are still open
@@ -70,6 +83,10 @@ class Reconciler:
             for incident in self._incidents.active()
         ]
         await self._admit([i for i in active if i.state is IncidentState.OPEN])
+        if now - self._looked_at >= LOOK_AFTER:
+            self._looked_at = now
+            running = [i for i in self._incidents.active() if self._runs(i)]
+            await self._look_after([i for i in running if i.state is IncidentState.OPEN])
 
     async def admit(self) -> None:
         """Start what there is room for: new incidents don't wait for the tick."""

@@ -127,6 +127,23 @@ async def test_a_dead_replica_becomes_one_incident_with_one_workflow(scene: Scen
     assert len(scene.incidents.findings(incidents[0].id)) >= 2
 
 
+async def test_what_was_left_to_people_has_a_new_version_for_a_cause_as_well(scene: Scene) -> None:
+    """An incident of the replica was open already when it got the version: its next plan is to take
+    that back, and not to restart it into the same once more."""
+    for _ in range(3):
+        await scene.second(dead=[CHAT_2])
+    (incident,) = scene.incidents.active()
+    scene.incidents.update(incident, state=IncidentState.ESCALATED, retry_at=scene.clock.now() + 99)
+    scene.rollouts["chat"] = Rollout(
+        "r-1", "chat", "v2", "v1", ("chat-2",), scene.clock.now(), "pipeline"
+    )
+    for _ in range(6):
+        await scene.second(dead=[CHAT_2])
+    (incident,) = scene.incidents.active()
+    assert (incident.cause.fault, incident.cause.before) == ("version-regressed", "v1")
+    assert incident.retry_at == pytest.approx(scene.clock.now() - 6 + 99)
+
+
 async def test_a_replica_that_fell_ill_with_a_new_version_has_it_for_a_cause(scene: Scene) -> None:
     await scene.second()
     scene.rollouts["chat"] = Rollout(
