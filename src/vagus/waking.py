@@ -29,7 +29,7 @@ class Decided(Protocol):
 
 async def keep_waking(proposals: Decided, wake: Callable[[str], None], clock: Clock) -> None:
     """Call ``wake``, on another thread, once for each proposal that is decided; until cancelled."""
-    looked_from, woken = clock.now() - AT_START, frozenset[str]()
+    looked_from, woken, away = clock.now() - AT_START, frozenset[str](), False
     while True:
         now = clock.now()
         try:
@@ -38,5 +38,11 @@ async def keep_waking(proposals: Decided, wake: Callable[[str], None], clock: Cl
                 await asyncio.to_thread(wake, proposal)
             looked_from, woken = now - OVERLAP, found
         except Exception as error:  # noqa: BLE001  the next look makes up for it
-            log.warning("waking.failed", error=repr(error))
+            if not away:  # once, and not ten times a second for as long as the state is away
+                log.warning("waking.failed", error=repr(error))
+            away = True
+        else:
+            if away:
+                log.info("waking.goes_on")
+            away = False
         await clock.sleep(EVERY)

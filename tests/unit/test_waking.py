@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from structlog.testing import capture_logs
+
 from vagus.clock import SystemClock
 from vagus.waking import keep_waking
 
@@ -41,6 +43,15 @@ async def test_each_is_woken_once_also_after_trouble() -> None:
     await table.looked_at(3)
     task.cancel()
     assert woken == ["a", "b"]
+
+
+async def test_trouble_is_told_once_and_its_end_once() -> None:
+    table = Table(asyncio.get_running_loop(), ["a"], fails=5)
+    with capture_logs() as told:
+        task = asyncio.create_task(keep_waking(table, lambda _: None, SystemClock()))
+        await table.looked_at(8)
+        task.cancel()
+    assert [entry["event"] for entry in told] == ["waking.failed", "waking.goes_on"]
 
 
 async def test_what_was_decided_while_nobody_ran_is_found() -> None:
