@@ -140,6 +140,11 @@ class Component(_Strict):
     collections: tuple[str, ...] = Field(
         (), description="of a vector store: tables or collections whose searches are judged"
     )
+    embedded_by: Name | None = Field(
+        None,
+        description="of a vector store: the embedding server of its vectors, which golden queries "
+        "are embedded by",
+    )
 
 
 class EnvoySettings(_Strict):
@@ -363,6 +368,9 @@ class RetrievalSettings(_Strict):
     interval: Duration = Field(2.0, description="between two searches of a collection")
     interval_suspect: Duration = Field(0.2, description="the same while it is suspect")
     timeout: Duration = Field(5.0, description="until a search counts as unanswered")
+    golden: Path = Field(
+        Path("golden.yaml"), description="file of golden queries, which `vagus golden` writes"
+    )
 
     @model_validator(mode="after")
     def _can_be_promised(self) -> RetrievalSettings:
@@ -500,6 +508,13 @@ class Settings(_Strict):
                         f"{other!r} is not in stack (there are: {known})",
                         *("stack", component, "depends_on"),
                     )
+            by = spec.embedded_by
+            if by is not None and (
+                by not in self.stack or self.stack[by].kind is not Kind.EMBEDDING_SERVER
+            ):
+                raise Misfit(
+                    f"{by!r} is no embedding-server of stack", "stack", component, "embedded_by"
+                )
         for index, objective in enumerate(self.objectives):
             if objective.subject not in self.stack:
                 raise Misfit(
@@ -550,6 +565,9 @@ class Settings(_Strict):
             "gateway": gateway,
             "policy": self.policy.model_copy(update=policy),
             "notify": notify,
+            "retrieval": self.retrieval.model_copy(
+                update={"golden": absolute(self.retrieval.golden)}
+            ),
             "chaos": self.chaos.model_copy(
                 update={
                     "intents": absolute(self.chaos.intents),

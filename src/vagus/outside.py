@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from vagus.adapters.envoy.gateway import EnvoyGateway
 from vagus.adapters.envoy.stats import EnvoyStatsSource
 from vagus.adapters.http import open_session
 from vagus.adapters.openai.chat import ChatProber
-from vagus.adapters.openai.embeddings import EmbeddingsProber
+from vagus.adapters.openai.embeddings import EmbeddingsProber, TextEmbedder
 from vagus.adapters.openai.exchange import Exchanges
 from vagus.adapters.openai.health import HealthProber
 from vagus.adapters.otlp.export import OtlpExport, headers_of
@@ -33,13 +33,15 @@ from vagus.adapters.process.supervisor import ProcessRuntime
 from vagus.clock import Clock, SystemClock
 from vagus.config import EnvoySettings, Kind, Settings
 from vagus.detection.normal import teach
-from vagus.errors import ConfigError
-from vagus.model import Subject
+from vagus.errors import ConfigError, TargetUnreachable
+from vagus.golden import GoldenFile
+from vagus.model import Query, Subject
 from vagus.model.series import Column
 from vagus.model.trace import Attribute
 from vagus.ports import Gateway, IndexKeeper, Prober, Runtime, Source
 from vagus.telemetry.access_log import AccessLogSource
 from vagus.telemetry.backfill import Backfill, Learned, Progress
+from vagus.telemetry.golden import GoldenQueries
 from vagus.telemetry.history import recorded
 from vagus.telemetry.probing import ProbeSource
 from vagus.telemetry.receivers import PushSource, listen
@@ -51,6 +53,7 @@ from vagus.topology import Topology
 log = structlog.get_logger()
 
 PGVECTOR = "pgvector"
+TRIED_FOR_EACH = 40  # documents for one golden query, at most
 
 
 @dataclass(frozen=True)
@@ -137,13 +140,22 @@ def choose(
     stores = _stores(settings, clock)
     if stores:
         judged = settings.retrieval
+        embedder = _embedder(sessions.fresh, clock, topology, telemetry.probe_timeout)
+        golden = GoldenQueries(
+            GoldenFile(judged.golden).of,
+            {
+                name: (component.embedded_by, embedder)
+                for name, component in settings.stack.items()
+                if component.embedded_by is not None
+            },
+        )
         sources.append(
             RetrievalSource(
                 {name: probe for name, (probe, _) in stores.items()},
                 topology,
                 attention,
                 focus,
-                lambda subject: (),
+                golden.next,
                 clock,
                 rejections,
                 k=judged.k,
@@ -206,6 +218,57 @@ def _probers(
         Kind.EMBEDDING_SERVER: EmbeddingsProber(exchanges, model),
         Kind.PIPELINE: health,
     }
+
+
+def _embedder(
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    topology: Callable[[], Topology],
+    deadline: float,
+) -> TextEmbedder:
+    exchanges = Exchanges(session, lambda subject: topology().address(subject), clock, deadline)
+
+    def model(subject: Subject) -> str | None:
+        node = topology().components.get(subject.component)
+        return node.model if node is not None else None
+
+    def replicas(component: str) -> Sequence[Subject]:
+        return [subject for subject in topology().replicas() if subject.component == component]
+
+    return TextEmbedder(exchanges, model, replicas)
+
+
+async def suggest_golden(
+    settings: Settings, subject: Subject, count: int
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Up to ``count`` questions made from documents of a collection, each with the document that it
+    must find: those that an exact search answers now. Raises VagusError."""
+    clock, component = SystemClock(), settings.stack[subject.component]
+    stores = _stores(settings, clock)
+    if subject.component not in stores or component.embedded_by is None:
+        raise ConfigError(
+            f"{subject} can't be searched",
+            mend=f"set the variable {component.dsn_env}, and name who embeds its queries",
+        )
+    topology, found = Topology.declared(settings), list[tuple[str, tuple[str, ...]]]()
+    probe, _ = stores[subject.component]
+    try:
+        async with open_sessions() as sessions:
+            deadline = settings.telemetry.probe_timeout
+            embedder = _embedder(sessions.fresh, clock, lambda: topology, deadline)
+            documents = await probe.documents(subject, TRIED_FOR_EACH * count)
+            for text, key in {d.text: d.id for d in documents if d.text}.items():
+                vector = await embedder.embed(component.embedded_by, text)
+                if vector is None:
+                    raise TargetUnreachable("it does not embed", where=component.embedded_by)
+                query = Query(text, vector, expected=(key,))
+                if (await probe.search(subject, query, settings.retrieval.k)).golden:
+                    found.append((text, (key,)))
+                if len(found) == count:
+                    break
+    finally:
+        await probe.close()
+    return found
 
 
 def _require_folder(envoy: EnvoySettings) -> None:

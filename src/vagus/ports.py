@@ -40,6 +40,7 @@ from vagus.model import (
     TrackRecord,
     Traffic,
     Trial,
+    Vector,
 )
 
 Emit = Callable[[Sequence[Evidence]], None]
@@ -117,6 +118,14 @@ class RetrievalProbe(Protocol):
     async def search(self, subject: Subject, query: Query, k: int) -> Retrieval:
         """The ``k`` nearest to ``query``, as callers get them and exactly, of the same rows, past
         every cache. Failures are in the answer, never raised."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns text into a vector, as callers' queries are."""
+
+    async def embed(self, component: str, text: str) -> Vector | None:
+        """By any replica of ``component`` that answers; None if none does."""
         ...
 
 

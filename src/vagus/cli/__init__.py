@@ -19,6 +19,7 @@ from vagus.cli import (
     chaos,
     controls,
     deploy,
+    golden,
     lab,
     ledger,
     licence,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(chaos.app, name="chaos")
 app.add_typer(deploy.app, name="deploy")
+app.add_typer(golden.app, name="golden")
 app.add_typer(lab.app, name="lab")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(licence.app, name="licence")

@@ -52,6 +52,7 @@ def stack(settings: LabSettings) -> dict[str, object]:
                 "engine": "pgvector",
                 "dsn_env": DSN_VARIABLE,
                 "collections": ["passages"],
+                "embedded_by": "embed",
             },
             "rag": {
                 "kind": "pipeline",

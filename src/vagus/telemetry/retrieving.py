@@ -13,9 +13,8 @@ all the load that judging can put on a store.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
@@ -41,7 +40,7 @@ class RetrievalSource:
     """Implements :class:`~vagus.ports.Source` for the collections of stores that have a probe.
 
     ``attention`` names whom to ask often, ``focus`` the cluster of a collection that is doubted;
-    ``golden`` gives the golden queries of a collection as they are now.
+    ``golden`` gives a golden query of a collection, if there are any.
     """
 
     name = "retrieval"
@@ -52,7 +51,7 @@ class RetrievalSource:
         topology: Callable[[], Topology],
         attention: Callable[[], frozenset[Subject]],
         focus: Callable[[Subject], str | None],
-        golden: Callable[[Subject], Sequence[Query]],
+        golden: Callable[[Subject], Awaitable[Query | None]],
         clock: Clock,
         rejections: Rejections,
         *,
@@ -81,7 +80,7 @@ class RetrievalSource:
 
     async def _follow(self, subject: Subject, emit: Emit) -> None:
         probe = self._probes[subject.component]
-        questions = _Questions(self._seed)
+        questions = _Questions()
         told = False
         while True:
             try:
@@ -94,7 +93,8 @@ class RetrievalSource:
                 await self._clock.sleep(max(self._interval, RETRY))
                 continue
             told = False
-            query = questions.next(self._focus(subject), self._golden(subject))
+            query = await self._golden(subject) if questions.golden_is_due() else None
+            query = query or questions.next(self._focus(subject))
             if query is not None:
                 try:
                     emit([await probe.search(subject, query, self._k)])
@@ -137,13 +137,13 @@ class RetrievalSource:
 class _Questions:
     """What is going to be asked of one collection."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         self.slices: Slices | None = None
         self.filled_at = float("-inf")
         self._by_cluster: dict[str, deque[Query]] = {}
         self._turns: deque[str] = deque()
         self._asked = 0
-        self._random = random.Random(seed)
+        self._since_golden = 0
 
     @property
     def empty(self) -> bool:
@@ -158,11 +158,13 @@ class _Questions:
             if name not in self._turns:
                 self._turns.append(name)
 
-    def next(self, focus: str | None, golden: Sequence[Query]) -> Query | None:
+    def golden_is_due(self) -> bool:
+        self._since_golden = (self._since_golden + 1) % GOLDEN_EVERY
+        return self._since_golden == 0
+
+    def next(self, focus: str | None) -> Query | None:
         """The next one; None if there is nothing to ask for."""
         self._asked += 1
-        if golden and self._asked % GOLDEN_EVERY == 0:
-            return self._random.choice(golden)
         if focus is not None and self._asked % 2 and self._by_cluster.get(focus):
             return self._by_cluster[focus].popleft()
         for _ in range(len(self._turns)):

@@ -1,22 +1,23 @@
-"""EmbeddingsProber: one sentence from an embedding server.
+"""One sentence from an embedding server: as a probe of it, or to search with.
 
-The right answer isn't known, but siblings with the same model agree on it. What is kept is one bit
-a dimension, its sign: a digest that stays nearly the same under the noise of another CPU, GPU or
-batch, and of which half the bits differ for another model, even one of the same dimension. (Signs
-as a locality-sensitive hash: Charikar, Similarity estimation techniques from rounding algorithms,
-STOC 2002.)
+Of a probe the right answer isn't known, but siblings with the same model agree on it. What is kept
+is one bit a dimension, its sign: a digest that stays nearly the same under the noise of another
+CPU, GPU or batch, and of which half the bits differ for another model, even one of the same
+dimension. (Signs as a locality-sensitive hash: Charikar, Similarity estimation techniques from
+rounding algorithms, STOC 2002.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
+import numpy as np
 
 from vagus.adapters import http
 from vagus.adapters.openai.exchange import Answer, Exchanges, Question, Wrong
-from vagus.model import Failure, Probe, Subject
+from vagus.model import Failure, Probe, Subject, Vector
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 LONGEST_ANSWER = 2**20  # bytes; 8,192 dimensions take 200 thousand
@@ -39,12 +40,51 @@ class EmbeddingsProber:
         return await self._exchanges.ask(subject, question, _read)
 
 
+class TextEmbedder:
+    """Implements :class:`~vagus.ports.Embedder` for ``/v1/embeddings``."""
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        model: Callable[[Subject], str | None],
+        replicas: Callable[[str], Sequence[Subject]],
+    ) -> None:
+        self._exchanges = exchanges
+        self._model = model
+        self._replicas = replicas
+
+    async def embed(self, component: str, text: str) -> Vector | None:
+        for subject in self._replicas(component):
+            read: list[list[float]] = []
+
+            async def reading(
+                response: aiohttp.ClientResponse,
+                answer: Answer,
+                into: list[list[float]] = read,
+            ) -> None:
+                into.append(await _read_vector(response, answer))
+
+            body: dict[str, object] = {"input": text}
+            model = self._model(subject)
+            if model is not None:
+                body["model"] = model
+            question = Question("/v1/embeddings", body, content_type="application/json")
+            await self._exchanges.ask(subject, question, reading)
+            if read:
+                return np.array(read[0], dtype=np.float32)
+        return None
+
+
 async def _read(response: aiohttp.ClientResponse, answer: Answer) -> None:
+    answer.text = digest(await _read_vector(response, answer))
+
+
+async def _read_vector(response: aiohttp.ClientResponse, answer: Answer) -> list[float]:
     body = bytearray()
     async for chunk in http.chunks(response, LONGEST_ANSWER):
         answer.heard = True
         body += chunk
-    answer.text = digest(_vector(http.parse_json(bytes(body), response)))
+    return _vector(http.parse_json(bytes(body), response))
 
 
 def digest(vector: list[float]) -> str:
