@@ -72,6 +72,7 @@ def test_it_says_what_it_learnt(prometheus: str, config: Path, tmp_path: Path) -
         "already_there": 0,
         "series": 1,
         "values": 1,
+        "taught": 1,
         "folder": str(tmp_path / "past"),
     }
     assert "in 0 new chunks (1 were there)" in learn(config, *words)
