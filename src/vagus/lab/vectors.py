@@ -47,7 +47,7 @@ _SERVER_SETTINGS = {
     "fsync": "off",
     "jit": "off",
     # Of a hundred lists: what an index of lists finds is about what one of links does.
-    "ivfflat.probes": "7",
+    "ivfflat.probes": "5",
     "log_min_messages": "warning",
 }
 

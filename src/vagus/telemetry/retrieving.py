@@ -29,8 +29,9 @@ from vagus.topology import Topology
 log = structlog.get_logger()
 
 SAMPLE = 400  # documents that clusters are made of
-POOL = 48  # documents that are fetched at a time, to be asked for
+POOL = 160  # documents that are fetched at a time, to be asked for; none of them twice
 POOL_AGE = 15.0  # s after which others are fetched: what just came in is to be asked for soon
+POOL_AGE_FOCUSED = 3.0  # the same where a cluster is doubted of which no more are left
 GOLDEN_EVERY = 3  # of the queries one is golden, if there are any
 RETRY = 2.0  # s until a store that gave no documents is asked again
 LOOK = 0.05  # s between two looks at whether attention was aroused meanwhile
@@ -123,7 +124,8 @@ class RetrievalSource:
             sample = await probe.documents(subject, SAMPLE)
             if sample:
                 questions.slices = Slices([d.vector for d in sample], seed=self._seed)
-        if questions.empty or now - questions.filled_at > POOL_AGE:
+        age = POOL_AGE_FOCUSED if questions.lacking(self._focus(subject)) else POOL_AGE
+        if questions.empty or now - questions.filled_at > age:
             documents = await probe.documents(subject, POOL)
             slices = questions.slices
             queries = [
@@ -148,6 +150,10 @@ class _Questions:
     @property
     def empty(self) -> bool:
         return not any(self._by_cluster.values())
+
+    def lacking(self, focus: str | None) -> bool:
+        """Whether no more of the cluster that is doubted are left."""
+        return focus is not None and not self._by_cluster.get(focus)
 
     def fill(self, queries: Sequence[Query], now: float) -> None:
         self.filled_at = now
