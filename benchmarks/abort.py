@@ -18,18 +18,22 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import yaml
 
 from benchmarks.report import Options, Result, Row
 from vagus.chaos.undo import Shelf
+from vagus.chaos.watching import unrest
 from vagus.clock import SystemClock
 from vagus.demo.feed import VagusProcess
 from vagus.errors import LabError
-from vagus.lab.settings import LabSettings
+from vagus.lab.declaration import API_PORT
+from vagus.lab.settings import LabSettings, url
 from vagus.lab.stack import Lab
 
 RUNS, QUICK_RUNS, SEED = 50, 4, 20_261_130
@@ -38,7 +42,7 @@ MILESTONES = ("started", "record on disk", "fault in", "fault in")
 LATEST = 3.0  # s after one of them
 REACHED_WITHIN = 60.0  # s
 GONE_WITHIN = 60.0  # s
-CALM_WITHIN = 120.0  # s between two runs
+CALM_WITHIN = 600.0  # s between two runs
 POLL = 0.1
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 FAULTS: Sequence[object] = (
@@ -103,6 +107,7 @@ class Bench:
         self._folder = folder
         self._config = lab.settings.run_dir / "vagus-abort.yaml"
         self._shelf = Shelf(folder / "chaos" / "undo")
+        self._status_url = url(API_PORT + lab.settings.offset) + "/status"
         self._vagus = VagusProcess(self._config, folder / "vagus.log", mode="auto")
 
     async def start(self) -> None:
@@ -125,9 +130,9 @@ class Bench:
         self._config.unlink(missing_ok=True)
 
     async def until_calm(self) -> None:
-        """Until Vagus has healed whatever the last run left it to find."""
+        """Until Vagus has healed whatever the last run left it to find, and says so."""
         deadline = self._clock.monotonic() + CALM_WITHIN
-        while await self._left() or self._open():
+        while await self._left() or unrest(await self._status()):
             if self._clock.monotonic() > deadline:
                 raise LabError(f"the lab did not become calm within {CALM_WITHIN:.0f} s")
             await self._clock.sleep(POLL)
@@ -179,12 +184,10 @@ class Bench:
             found += [f"control group {group}" for group in root.glob(GROUPS)]
         return tuple(found)
 
-    def _open(self) -> bool:
-        """Whether an incident is open, by what Vagus told."""
-        over = ("resolved", "escalated", "shadowed", "subsided")
-        opened = {e.incident for e in self._vagus.events if e.event == "incident.opened"}
-        ended = {e.incident for e in self._vagus.events if e.event in over}
-        return bool(opened - ended)
+    async def _status(self) -> Mapping[str, Any]:
+        async with aiohttp.ClientSession() as session, session.get(self._status_url) as answer:
+            status: Mapping[str, Any] = await answer.json()
+            return status
 
     def _intend(self, fault: str) -> None:
         intent = {

@@ -10,6 +10,7 @@
 | docs/reference/http-api.md | the API's own OpenAPI |
 | docs/reference/faults.md | the catalogue of faults, the playbooks, the tiers of the actions |
 | docs/reference/guards.md | the gate's guards and their docstrings |
+| docs/reference/experiments.md | the faults of experiments, and the guards of injections |
 | docs/reference/rules.md | the facts that operators' rules may speak of |
 | docs/reference/signals.md | the catalogue of signals and the engines' dialects |
 | docs/reference/metrics.md | the catalogue of Vagus's own metrics |
@@ -36,12 +37,15 @@ from typer.testing import CliRunner
 
 from vagus import config
 from vagus.api.application import openapi
+from vagus.chaos import faults
 from vagus.cli import app
 from vagus.diagnosis.faults import FAULTS
 from vagus.metrics import METRICS
 from vagus.model import signals
 from vagus.model.signals import RATIOS, SIGNALS, Instrument
+from vagus.policy import injections
 from vagus.policy.gate import GUARDS
+from vagus.policy.injections import Around
 from vagus.policy.rule_facts import CATALOGUE
 from vagus.policy.tiers import FLOORS
 from vagus.remediation import KINDS
@@ -68,6 +72,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "rules.md": _NOTE + "".join(_rules()),
         DOCS / "reference" / "signals.md": _NOTE + "".join(_signals()),
         DOCS / "reference" / "metrics.md": _NOTE + "".join(_metrics()),
+        DOCS / "reference" / "experiments.md": _NOTE + "".join(_experiments()),
     }
 
 
@@ -376,6 +381,48 @@ def _guards() -> Iterator[str]:
     for guard in GUARDS:
         yield f"\n## {guard.__name__.replace('_', ' ')}\n\n"
         yield (inspect.getdoc(guard) or "").replace("``", "`") + "\n"
+
+
+_EXPERIMENTS = """\
+# Faults of experiments
+
+What `disturbance` may name in [`intents.yaml`](../how-to/run-experiments.md). Each is an entry
+point of the group `vagus.faults`, so a package of yours can add others: an object with the
+attributes and methods of [`vagus.chaos.faults.Fault`](../../src/vagus/chaos/faults/__init__.py).
+A fault with parameters is written `{fault: NAME, PARAMETER: VALUE}`.
+
+| fault | does | parameters, unless you say otherwise | needs | rightly diagnosed as |
+|---|---|---|---|---|
+"""
+_INJECTIONS = """
+## Guards of injections
+
+What the gate asks before a fault is put in. Those in the first line are the
+[guards of remedies](guards.md): they mean the same here.
+
+"""
+_PARAMETERS = {"bad-version": "`version`, which has to be given", "cpu-quota": "`share: 0.1`"}
+
+
+def _experiments() -> Iterator[str]:
+    yield _EXPERIMENTS
+    for name in faults.names():
+        fault = faults.load(name)
+        if type(fault).__module__.startswith("vagus."):
+            known = ", ".join(f"`{k}: {v:g}`" for k, v in getattr(fault, "known", {}).items())
+            causes = ", ".join(f"`{cause}`" for cause in sorted(fault.causes)) or "nothing"
+            known = _PARAMETERS.get(name, known) or "none"
+            yield f"| `{name}` | {fault.title} | {known} | {fault.needs} | {causes} |\n"
+    yield _INJECTIONS
+    around = Around((), (), (), budget=config.Settings.model_fields["chaos"].get_default(
+        call_default_factory=True
+    ).budget, cap=1.0)  # fmt: skip
+    asked = injections.guards(around)
+    own = [guard for guard in asked if guard not in GUARDS]
+    yield ", ".join(g.__name__.replace("_", " ") for g in asked if g in GUARDS) + ".\n"
+    for guard in own:
+        said = (inspect.getdoc(guard) or "").replace("\n", " ")
+        yield f"\n**{guard.__name__.replace('_', ' ')}.** {said}\n"
 
 
 _RULES = """\

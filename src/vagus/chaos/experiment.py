@@ -265,6 +265,8 @@ class Experiment:
             self._vagus.post("injections", result.injection, "end", body=body)
         except VagusError as error:
             self._tell(f"Vagus could not be told of the end: {error}")
+        else:
+            self._shelf.forget(result.injection)
 
     async def _read_ledger(self) -> None:
         while True:

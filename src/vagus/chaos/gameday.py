@@ -22,7 +22,7 @@ from vagus.chaos.undo import Shelf
 from vagus.chaos.watching import Vagus
 from vagus.clock import Clock
 from vagus.config import Settings
-from vagus.errors import VagusError
+from vagus.errors import TargetUnreachable, VagusError
 from vagus.model import VAGUS
 from vagus.topology import Topology
 
@@ -55,6 +55,7 @@ class GameDay:
 
     async def play(self, intents: Sequence[ResilienceIntent], repeat: int, hands: Hands) -> GameDay:
         """Each of ``intents``, ``repeat`` times, the replicas of a component in turn."""
+        _tell_of_the_dead(hands)
         before = _licences(hands.vagus)
         try:
             await self._all(intents, repeat, hands)
@@ -91,6 +92,20 @@ class GameDay:
         if self.results:
             await experiment.until_calm(CALM_WITHIN)
         return await experiment.run()
+
+
+def _tell_of_the_dead(hands: Hands) -> None:
+    """End the injections whose experiment was killed and whose fault is out: Vagus would take it to
+    be in until its lease is over, and let no other one in."""
+    body = {"verdict": Verdict.ABORTED.value, "note": "its experiment was killed; the fault is out"}
+    for injection in hands.shelf.undone():
+        try:
+            hands.vagus.post("injections", injection, "end", body=body)
+        except TargetUnreachable:
+            return
+        except VagusError as error:  # it is not known there (any more)
+            hands.tell(f"{injection}: {error}")
+        hands.shelf.forget(injection)
 
 
 def _licences(vagus: Vagus) -> Mapping[str, str] | None:

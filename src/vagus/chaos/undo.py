@@ -13,6 +13,7 @@ Carrying it out twice, or twice at the same time, is harmless; that is what a fa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -28,6 +29,7 @@ Note = Mapping[str, str | int | float | bool | None]
 """What a fault must know to be injected and undone: plain JSON, and never a secret."""
 
 SUFFIX = ".undo.json"
+UNDONE = ".undone.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -144,10 +146,20 @@ class Shelf:
         return tuple(record for path in paths if (record := self._read(path)) is not None)
 
     def drop(self, injection: str) -> None:
-        """It is undone. Doing it again changes nothing."""
-        self._path(injection).unlink(missing_ok=True)
-        if self.folder.is_dir():
+        """It is undone. Doing it again changes nothing. What is left of the record says so until
+        Vagus has been told (:meth:`undone`, :meth:`forget`): whoever injected may be no more."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path(injection).replace(self.folder / f"{injection}{UNDONE}")
             self._sync()
+
+    def undone(self) -> tuple[str, ...]:
+        """The injections that are undone, and of whose end Vagus may not know."""
+        return tuple(
+            sorted(path.name.removesuffix(UNDONE) for path in self.folder.glob(f"*{UNDONE}"))
+        )
+
+    def forget(self, injection: str) -> None:
+        (self.folder / f"{injection}{UNDONE}").unlink(missing_ok=True)
 
     def _read(self, path: Path) -> UndoRecord | None:
         try:

@@ -172,7 +172,7 @@ class Bench:
 
     async def run(self, **changes: object) -> Result:
         result = await self.experiment(**changes).run()
-        assert self.shelf.all() == ()
+        assert (self.shelf.all(), self.shelf.undone()) == ((), ())
         assert processes.state(self.victim) != "T"
         assert Results(self.folder / "results").all() == (result,)
         return result

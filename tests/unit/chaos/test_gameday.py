@@ -33,6 +33,7 @@ class Office:
 
     licences: list[dict[str, Any]] = field(default_factory=list)
     deaf: bool = False
+    told: list[tuple[str, ...]] = field(default_factory=list)
 
     def get(self, *path: str, **query: str) -> Any:
         if self.deaf:
@@ -40,7 +41,9 @@ class Office:
         return {"items": list(self.licences)}
 
     def post(self, *path: str, body: Mapping[str, object]) -> Any:
-        raise NotImplementedError
+        if self.deaf:
+            raise TargetUnreachable("no running Vagus answers")
+        self.told.append((*path, str(body["verdict"])))
 
     def status(self) -> Any:
         raise NotImplementedError
@@ -134,3 +137,15 @@ async def test_when_nobody_answers_nothing_is_said_to_be_lost(hands: Hands, offi
     day = Scripted(Verdict.PASSED, Verdict.PASSED, during=vanish)
     await day.play(INTENTS, 1, hands)
     assert day.lost == ()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_vagus_is_told_of_experiments_that_were_killed(
+    hands: Hands, office: Office, deaf: bool
+) -> None:
+    hands.shelf.folder.mkdir()
+    (hands.shelf.folder / "inj-1.undone.json").write_text("{}")
+    office.deaf = deaf
+    await Scripted(Verdict.PASSED, Verdict.PASSED).play(INTENTS, 1, hands)
+    assert office.told == ([] if deaf else [("injections", "inj-1", "end", "aborted")])
+    assert hands.shelf.undone() == (("inj-1",) if deaf else ())

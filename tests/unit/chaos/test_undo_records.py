@@ -51,8 +51,12 @@ def test_dropping_is_once_and_a_dropped_one_is_not_marked(tmp_path: Path) -> Non
     shelf.put(made)
     shelf.drop("inj-1")
     shelf.drop("inj-1")
-    shelf.mark_injected(made)
+    assert not shelf.mark_injected(made)
     assert shelf.all() == ()
+    assert shelf.undone() == ("inj-1",)
+    shelf.forget("inj-1")
+    shelf.forget("inj-1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lease_ends_by_uptime_and_with_the_boot() -> None:
