@@ -26,7 +26,7 @@ NAMES = (
     "reaction",
     "ingest",
     "overhead",
-    "gate",
+    "policy",
     "guards",
     "crash",
     "abort",

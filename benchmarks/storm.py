@@ -77,26 +77,26 @@ def _result(tally: Tally, incidents: int, real: int, healed: int, took: float) -
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
     figures = {
         "incidents": float(incidents),
-        "floor_broken": float(len(tally.floor_broken)),
-        "budget_broken": float(len(tally.budget_broken)),
+        "floor_violations": float(len(tally.floor_broken)),
+        "budget_violations": float(len(tally.budget_broken)),
         "real_faults": float(real),
         "real_faults_repaired": float(healed),
         "most_waiting": float(tally.most_waiting),
         "decisions": float(tally.decisions),
         "decision_ms": 1000.0 * took / max(1, tally.decisions),
-        "cpu_s": took,
+        "storm_s": took,
         "rss_mb": megabytes,
     }
     words = {
         "incidents": "incidents at once",
-        "floor_broken": "instants at which the floor was broken",
-        "budget_broken": "instants at which the budget was exceeded",
+        "floor_violations": "instants at which the floor was broken",
+        "budget_violations": "instants at which the budget was exceeded",
         "real_faults": "real faults among them",
         "real_faults_repaired": "of those, repaired",
         "most_waiting": "most that waited to be admitted",
         "decisions": "decisions of the gate",
         "decision_ms": "CPU time a decision, everything counted (ms)",
-        "cpu_s": f"CPU time for {SIMULATED:.0f} simulated seconds (s)",
+        "storm_s": f"CPU time for {SIMULATED:.0f} simulated seconds (s)",
         "rss_mb": "largest memory (MB)",
     }
     rows: list[Row] = [{"what": words[name], "value": value} for name, value in figures.items()]

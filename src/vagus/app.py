@@ -189,6 +189,7 @@ class Vagus:
             rollouts=self._rollouts,
         )
         self.healer = Healer(self._hands(Leases(database)))
+        self._wake = durable.promptly(self.healer.wake)
         abandoned = Abandoned(self._incidents, self.ledger, clock, durable.ended)
         self.reconciler = Reconciler(
             clock=clock,
@@ -256,7 +257,7 @@ class Vagus:
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             waking = tasks.create_task(
-                keep_waking(self._proposals, self.healer.wake, self._clock), name="waking"
+                keep_waking(self._proposals, self._wake, self._clock), name="waking"
             )
             export = self.settings.telemetry.export
             if self._collector is not None and export is not None:
@@ -360,7 +361,7 @@ class Vagus:
             remedies=frozenset(NAMES),
             faults=frozenset(FAULTS),
             tally=lambda proposal: tally(proposal, members),
-            wake=self.healer.wake,
+            wake=self._wake,
             snapshot=self.snapshot,
             readings=self.measured.readings,
             refused=self._refused,

@@ -22,12 +22,13 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, WorkflowStatus
+from dbos._dbos import _get_dbos_instance
 
 from vagus.errors import StateError
 from vagus.healing import VERSION
@@ -140,6 +141,21 @@ def _why_over(workflow: WorkflowStatus) -> str | None:
     if workflow.error is not None:
         return f"{type(workflow.error).__name__}: {workflow.error}"
     return f"it ended without an end ({workflow.status})"
+
+
+def promptly(wake: Callable[[str], None]) -> Callable[[str], None]:
+    """``wake``, and whoever waits for that message in this process looks for it at once: DBOS would
+    when it next asks the database, and on a busy machine that is felt."""
+
+    def woken(proposal: str) -> None:
+        wake(proposal)
+        workflow = proposal.rsplit(":", 2)[0]
+        state = _get_dbos_instance()._sys_db
+        waiting = state.notifications_map.get(state._waiter(workflow, proposal)[0])
+        if waiting is not None:
+            waiting.set()
+
+    return woken
 
 
 def adopt(me: str) -> int:
