@@ -77,7 +77,11 @@ def _invalidate(settings: LabSettings) -> None:
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass(%s)",
             (vectors.INDEX,),
         )
-        connection.execute("ANALYZE passages")
+        # As any of Postgres's own changes does, so that plans that are kept are made anew.
+        connection.execute(
+            "UPDATE pg_class SET relhasindex = relhasindex WHERE oid = to_regclass(%s)",
+            (vectors.TABLE,),
+        )
 
 
 CASES = (
