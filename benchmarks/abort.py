@@ -78,6 +78,8 @@ def run(options: Options) -> Result:
 
 async def _tear(folder: Path, count: int, options: Options) -> list[Torn]:
     settings, seed = LabSettings(offset=OFFSET), random.Random(SEED)
+    # Started in the background, a shell would have us ignore Ctrl-C, and what we start with us.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     async with contextlib.AsyncExitStack() as stack:
         lab = await stack.enter_async_context(Lab(settings))
         for stale in settings.run_dir.glob("vagus*.db*"):
