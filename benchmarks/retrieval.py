@@ -2,11 +2,12 @@
 
 The lab's Postgres holds its 300 passages and 20,000 perturbations of them (384 dimensions). Vagus
 watches it as a process of its own, ten searches a second at most; beside it a caller searches twice
-a second as a pipeline does. Each fault is inflicted, found, treated and verified by Vagus alone;
-recall is measured from here, with queries of our own: at 10 rows, against an exact search, on the
-documents that the fault concerns. *Searches* are those of Vagus from the fault until it is found.
-The peer is a monitor of errors and latency: *failed* and *slow* (over 1 s) are what it had to go
-by, from the fault until it was healed.
+a second as a pipeline does. Each fault is inflicted while Vagus is held still, for so long as it
+takes to measure the harm, and then found, treated and verified by Vagus alone; recall is measured
+from here, with queries of our own: at 10 rows, against an exact search, on the documents that the
+fault concerns. *Searches* are those of Vagus from the fault until it is found. The peer is a
+monitor of errors and latency: *failed* and *slow* (over 1 s) are what it had to go by, from the
+fault until it was healed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from vagus.model import Document, Query, Subject
 
 OFFSET = 24_000
 PASSAGES = Subject(COMPONENT, vectors.TABLE)
-K, QUERIES = 10, 60
+K, QUERIES, QUICK_QUERIES = 10, 60, 20
 WARM_UP = 60  # searches that Vagus makes while all is well
 WITHIN = 300.0  # s that an incident may last
 EVERY = 0.5  # s between two searches of the caller
@@ -137,10 +138,13 @@ async def _measure(case: Case, settings: LabSettings, options: Options) -> Row:
             await watched.until_searched(WARM_UP, WITHIN)
             healthy = await _recall(dsn, lambda document: True)
             watched.mark()
-            caller.reset()
+            watched.vagus.send(signal.SIGSTOP)  # it would mend faster than we can measure
             await asyncio.to_thread(case.inflict, settings)
+            degraded = await _recall(dsn, case.concerned, QUICK_QUERIES)
+            watched.began = SystemClock().now()
+            caller.reset()
+            watched.vagus.send(signal.SIGCONT)
             searches, found_s = await _until_found(watched)
-            degraded = await _recall(dsn, case.concerned)
             over = await watched.until_over(WITHIN)
             searched, failed, slow = caller.searched, caller.failed, caller.slow
             healed = await _recall(dsn, case.concerned)
@@ -167,12 +171,12 @@ async def _until_found(watched: Watched) -> tuple[int, float]:
     return watched.searches() - watched.searched, round(found.at - watched.began, 1)
 
 
-async def _recall(dsn: str, concerned: Callable[[Document], bool]) -> float:
+async def _recall(dsn: str, concerned: Callable[[Document], bool], queries: int = QUERIES) -> float:
     """The mean over documents by chance, of those that are ``concerned``."""
     probe = PgvectorProbe(dsn, SystemClock(), timeout=60.0)
     try:
         documents = await probe.documents(PASSAGES, 4 * QUERIES)
-        asked = [Query(d.text, d.vector) for d in documents if concerned(d)][:QUERIES]
+        asked = [Query(d.text, d.vector) for d in documents if concerned(d)][:queries]
         seen = [await probe.search(PASSAGES, query, K) for query in asked]
     finally:
         await probe.close()
