@@ -69,7 +69,7 @@ def parts(point: Point, dialect: Dialect | None) -> Iterator[Part]:
     elif name in SIGNALS and SIGNALS[name].instrument is not Instrument.TALLY:
         yield _itself(point, labels)
     elif dialect is not None:
-        for meaning in dialect.metrics.get(name, ()):
+        for meaning in dialect.named(name):
             if is_distribution(meaning.signal) == point.is_histogram and meaning.holds(labels):
                 of = Of.BUCKETS if point.is_histogram else Of.VALUE
                 yield Part(meaning.signal, of, meaning.scale)

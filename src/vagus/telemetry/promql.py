@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from vagus._engines import Meaning
 from vagus.model.signals import SIGNALS, Combine, Instrument
-from vagus.telemetry.dialects import BUCKET, Dialect
+from vagus.telemetry.dialects import BUCKET, Dialect, escaped
 
 MIN_WINDOW = 60.0  # s that a rate is taken over, or four steps if those are longer
 _TOGETHER = {Combine.SUM: "sum", Combine.MAX: "max", Combine.MEAN: "avg"}
@@ -41,14 +41,21 @@ def _expression(metric: str, meaning: Meaning, who: str, window: str) -> str:
     signal = SIGNALS[meaning.signal]
     matchers = ", ".join([who, *_matchers(meaning.where, "=~"), *_matchers(meaning.unless, "!~")])
     is_distribution = signal.instrument is Instrument.DISTRIBUTION
-    selected = f"{metric}{BUCKET if is_distribution else ''}{{{matchers}}}"
-    if is_distribution:
-        told = f"histogram_quantile(0.5, sum by (instance, le) (rate({selected}[{window}])))"
-    elif signal.instrument is Instrument.COUNTER:
-        told = f"sum by (instance) (rate({selected}[{window}]))"
-    else:
-        told = f"{_TOGETHER[signal.combine]} by (instance) ({selected})"
-    return told if meaning.scale == 1.0 else f"{told} * {meaning.scale!r}"
+
+    def told(name: str) -> str:
+        selected = f"{name}{BUCKET if is_distribution else ''}{{{matchers}}}"
+        if is_distribution:
+            return f"histogram_quantile(0.5, sum by (instance, le) (rate({selected}[{window}])))"
+        if signal.instrument is Instrument.COUNTER:
+            return f"sum by (instance) (rate({selected}[{window}]))"
+        return f"{_TOGETHER[signal.combine]} by (instance) ({selected})"
+
+    # A replica has the one name or, since an upgrade, the other.
+    names = dict.fromkeys((metric, escaped(metric)))
+    value = " or ".join(map(told, names))
+    if meaning.scale == 1.0:
+        return value
+    return f"{f'({value})' if len(names) > 1 else value} * {meaning.scale!r}"
 
 
 def _matchers(labels: Mapping[str, str], how: str) -> Iterator[str]:

@@ -216,6 +216,15 @@ def test_a_dialect_as_promql() -> None:
     )
 
 
+def test_a_colon_may_have_been_escaped() -> None:
+    own = {"e:m": (Meaning(signal=signals.RUNNING, scale=2.0),)}
+    (query,) = queries(dialect_of("generic", own), ["h:80"], 15.0)
+    assert query.expression == (
+        "(sum by (instance) (e:m{instance=~`h:80`}) or sum by (instance) (e_m{instance=~`h:80`}))"
+        " * 2.0"
+    )
+
+
 # --- a real one -----------------------------------------------------------------------------------
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")

@@ -81,6 +81,14 @@ def test_vllm_with_several_engines() -> None:
     assert histograms("vllm", both)[signals.TIME_TO_FIRST_TOKEN] == Histogram((1.0,), (12.0, 0.0))
 
 
+def test_a_colon_that_was_escaped_on_the_way() -> None:
+    """Any vLLM with a present prometheus_client, as Prometheus 2 stores it."""
+    text = (RECORDED / "vllm-0.32-cpu.txt").read_text()
+    other = text.replace("vllm:", "vllm_")
+    assert translated("vllm", other) == translated("vllm", text) != {}
+    assert histograms("vllm", other) == histograms("vllm", text) != {}
+
+
 def test_redis() -> None:
     told = translated("redis", (RECORDED / "redis-exporter-1.45.txt").read_text())
     assert told[signals.CACHE_HITS] == 5

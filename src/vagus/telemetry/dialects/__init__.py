@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -44,12 +44,18 @@ class Dialect:
     verified: bool
     metrics: Mapping[str, tuple[Meaning, ...]]
 
+    @cached_property
+    def _escaped(self) -> Mapping[str, tuple[Meaning, ...]]:
+        return {escaped(name): meanings for name, meanings in self.metrics.items() if ":" in name}
+
+    def named(self, name: str) -> tuple[Meaning, ...]:
+        """What a metric of this name is, in whichever way the name is written."""
+        return self.metrics.get(name) or self._escaped.get(name, ())
+
     def meanings(self, series: Series) -> list[Meaning]:
         """What ``series`` is a part of; of a histogram only the buckets are read."""
         is_bucket = series.name.endswith(BUCKET)
-        known = self.metrics.get(series.name.removesuffix(BUCKET) if is_bucket else series.name)
-        if known is None:
-            return []
+        known = self.named(series.name.removesuffix(BUCKET) if is_bucket else series.name)
         labels = dict(series.labels)
         return [
             meaning
@@ -60,6 +66,13 @@ class Dialect:
     def with_own(self, metrics: Mapping[str, tuple[Meaning, ...]]) -> Dialect:
         """The same with the user's mapping over it."""
         return replace(self, metrics={**self.metrics, **metrics}) if metrics else self
+
+
+def escaped(name: str) -> str:
+    """``vllm:x`` as ``vllm_x``: what prometheus_client (0.22 and later) makes of a colon in
+    OpenMetrics, unless the scraper asks for ``escaping=allow-utf-8``. Prometheus 2 doesn't, so what
+    it stores of a new server has other names than what the server itself shows a browser."""
+    return name.replace(":", "_")
 
 
 def is_distribution(signal: str) -> bool:
