@@ -53,13 +53,10 @@ class Llama:
         return web.json_response(self.answer(body), status=self.status)
 
     def _told(self, body: dict[str, object]) -> object:
-        prompt = body["prompt"]
-        assert isinstance(prompt, list)
-        top = [
-            {"id": len(prompt), "logprob": math.log(self.likely)},
-            {"id": 999, "logprob": math.log(1.0 - self.likely)},
-        ]
-        return {"completion_probabilities": [{"id": 999, "top_logprobs": top}]}
+        """A real one tells the log-probability without the bias that made it choose."""
+        bias = body["logit_bias"]
+        assert isinstance(bias, list)
+        return {"completion_probabilities": [{"id": bias[0][0], "logprob": math.log(self.likely)}]}
 
 
 @pytest.fixture
@@ -82,17 +79,13 @@ async def test_every_prefix_is_asked_for_its_next_token(
     assert double.prompts == [[0], [0, 1], [0, 1, 2]]
 
 
-async def test_a_token_that_is_not_told_is_as_likely_as_the_last(
+async def test_a_server_that_does_not_know_the_bias_is_not_believed(
     llama: tuple[Llama, str], session: aiohttp.ClientSession
 ) -> None:
     double, url = llama
-    double.answer = lambda body: {
-        "completion_probabilities": [
-            {"top_logprobs": [{"id": 998, "logprob": -0.1}, {"id": 999, "logprob": -7.0}]}
-        ]
-    }
-    probe = PerplexityProbe(session, lambda subject: url)
-    assert (await probe.surprise(CHAT, "one two")).nats == pytest.approx(7.0)
+    double.answer = lambda body: {"completion_probabilities": [{"id": 999, "logprob": -0.1}]}
+    with pytest.raises(MalformedData, match="another token"):
+        await PerplexityProbe(session, lambda subject: url).surprise(CHAT, "one two")
 
 
 @pytest.mark.parametrize(
@@ -101,10 +94,11 @@ async def test_a_token_that_is_not_told_is_as_likely_as_the_last(
         {},
         [],
         {"completion_probabilities": []},
-        {"completion_probabilities": [{"top_logprobs": []}]},
-        {"completion_probabilities": [{"top_logprobs": [{"id": 1, "logprob": None}]}]},
-        {"completion_probabilities": [{"top_logprobs": [{"id": 1, "logprob": 3.0}]}]},
-        {"completion_probabilities": [{"top_logprobs": [{"id": 1, "logprob": float("nan")}]}]},
+        {"completion_probabilities": [{"id": 1}]},
+        {"completion_probabilities": [{"id": 1, "logprob": None}]},
+        {"completion_probabilities": [{"id": 1, "logprob": 3.0}]},
+        {"completion_probabilities": [{"id": 1, "logprob": float("nan")}]},
+        {"completion_probabilities": [{"id": 1, "logprob": float("-inf")}]},
     ],
 )
 async def test_an_answer_without_log_probabilities_is_no_perplexity(

@@ -1,10 +1,12 @@
 """PerplexityProbe: how surprised a model is by a fixed text, token by token.
 
-The server has no call for that. But it tells the most likely next tokens after any prompt, and a
-prompt may be given as token ids. So the text is tokenised once, and each of its prefixes is a
-prompt of its own with one token to predict; the server keeps what the prefixes share, so each costs
-one token of computing. A token that is not among those told is at most as likely as the last of
-them: it counts as that, and the surprise as at least so much.
+The server has no call for that. But a prompt may be given as token ids, and it tells the
+log-probability of the token that it then chooses, as the model sees it: before any bias. So the
+text is tokenised once, each of its prefixes is a prompt of its own, and the next token of the text
+is given a bias that leaves nothing else to choose. What the prefixes share is kept by the server,
+so each costs one token of computing. (To look for a token among the likely ones that are told
+instead fails just when the model is broken: it is not among them, or the likeliest of all is half
+a character or the end, and then nothing is told.)
 
 The ids are asked of the very replica: a version with another tokenizer has other ids, and then a
 surprise per token can't be compared, so ids are part of what is measured.
@@ -23,11 +25,11 @@ from vagus.adapters import http
 from vagus.errors import MalformedData, TargetUnreachable
 from vagus.model import Subject
 
-TOLD = 100
-"""Next tokens that are told: nearly all of the probability, and some kilobytes."""
+BIAS = 1000.0
+"""Nats that are added to the token of the text; models' own differ by some tens."""
 MAX_TOKENS = 64
 """Of a text; what comes after is not read."""
-LONGEST_ANSWER = 512 * 1024
+LONGEST_ANSWER = 128 * 1024
 DEADLINE = 20.0
 """Seconds for a whole text, on a server that is busy."""
 
@@ -63,7 +65,7 @@ class PerplexityProbe:
                     raise MalformedData("a text of fewer than two tokens", where=text[:40])
                 total = 0.0
                 for length in range(1, len(ids)):
-                    told = await self._ask(base + "/completion", _next(ids[:length]))
+                    told = await self._ask(base + "/completion", _forced(ids[:length], ids[length]))
                     total += _surprise(told, ids[length])
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise TargetUnreachable(
@@ -80,12 +82,13 @@ class PerplexityProbe:
             return await http.read_json(response, LONGEST_ANSWER)
 
 
-def _next(prefix: tuple[int, ...]) -> dict[str, object]:
+def _forced(prefix: tuple[int, ...], token: int) -> dict[str, object]:
     return {
         "prompt": list(prefix),
         "n_predict": 1,
-        "n_probs": TOLD,
+        "n_probs": 1,
         "temperature": 0,
+        "logit_bias": [[token, BIAS]],
         "cache_prompt": True,
     }
 
@@ -100,13 +103,14 @@ def _ids(answer: object) -> tuple[int, ...]:
 def _surprise(answer: object, token: int) -> float:
     """Of ``token``, in nats."""
     try:
-        told = answer["completion_probabilities"][0]["top_logprobs"]  # type: ignore[index]
-        logs = {int(one["id"]): float(one["logprob"]) for one in told}
+        told = answer["completion_probabilities"][0]  # type: ignore[index]
+        chosen, log = int(told["id"]), float(told["logprob"])
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise MalformedData(
             "the server tells no log-probabilities", mend="llama.cpp of 2025 or later does"
         ) from error
-    log = logs.get(token, min(logs.values(), default=math.nan))
-    if not log <= 1e-6:  # a NaN too: what a server with broken weights tells
+    if chosen != token:
+        raise MalformedData("the server chose another token than it was told to")
+    if not -math.inf < log <= 1e-6:  # a NaN too: what a server with broken weights tells
         raise MalformedData(f"a log-probability of {log}")
     return max(-log, 0.0)
