@@ -111,3 +111,21 @@ def test_the_users_own_model_is_taken_as_it_is(settings: LabSettings, tmp_path: 
         weights.prepare(with_own, silent)
     own.write_bytes(b"GGUF")
     assert weights.prepare(with_own, silent) == own
+
+
+@pytest.mark.parametrize(("share", "moved"), [(0.25, 2), (1.0, 8)])
+def test_damage_moves_a_share_of_the_rows_and_nothing_else(
+    settings: LabSettings, share: float, moved: int
+) -> None:
+    good = weights.make(settings, "v1", silent)
+    bad = good.with_name("bad.gguf")
+    weights.damage(good, bad, layers=1, share=share, seed=3)
+    before, after = gguf.GGUFReader(good), gguf.GGUFReader(bad)
+    assert good.stat().st_size == bad.stat().st_size
+    for one, other in zip(before.tensors, after.tensors, strict=True):
+        rows = (np.asarray(one.data) != np.asarray(other.data)).reshape(len(one.data), -1)
+        expected = moved if one.name == "blk.0.ffn_down.weight" else 0
+        assert rows.any(axis=1).sum() == expected
+    assert sorted(np.asarray(before.tensors[1].data).tolist()) == sorted(
+        np.asarray(after.tensors[1].data).tolist()
+    )

@@ -15,6 +15,7 @@ healthy, it answers as fast as ever, and what it says means nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,30 @@ def make(settings: LabSettings, version: str, progress: Progress) -> Path:
     return target
 
 
+def damage(source: Path, target: Path, *, layers: int, share: float, seed: int) -> None:
+    """Write ``source`` to ``target`` with a share of the rows of ``ffn_down`` in another order, in
+    so many layers: a regression as small as one wants. Rows are quantised each by itself, so they
+    are moved as they are, and nothing else changes."""
+    try:
+        import gguf
+    except ImportError as error:
+        raise MissingExtra("lab", "gguf") from error
+    wanted, random = {_down(layer) for layer in range(layers)}, np.random.default_rng(seed)
+    with replacing(target) as unfinished:
+        shutil.copyfile(source, unfinished)
+        reader = gguf.GGUFReader(unfinished, "r+")
+        for tensor in reader.tensors:
+            if tensor.name in wanted:
+                count = len(tensor.data)
+                some = random.choice(count, max(2, round(share * count)), replace=False)
+                tensor.data[some] = tensor.data[np.roll(some, 1)]
+        reader.data.flush()
+
+
+def _down(layer: int) -> str:
+    return f"blk.{layer}.{_SHUFFLED}.weight"
+
+
 def _cached(settings: LabSettings, version: str) -> Path:
     recipe = VERSIONS.get(version, Recipe("unknown"))
     shuffled = f"-shuffled{recipe.shuffled_layers}" if recipe.shuffled_layers else ""
@@ -109,7 +134,7 @@ def _rewrite(source: Path, target: Path, version: str, seed: int, progress: Prog
     recipe = VERSIONS[version]
     kind, noise = recipe.quantisation, np.random.default_rng(seed)
     quantisation = gguf.GGMLQuantizationType[kind]
-    damaged = {f"blk.{layer}.{_SHUFFLED}.weight" for layer in range(recipe.shuffled_layers)}
+    damaged = {_down(layer) for layer in range(recipe.shuffled_layers)}
     reader = gguf.GGUFReader(source)
     writer = gguf.GGUFWriter(target, "llama")
     _copy_metadata(reader, writer)
