@@ -357,6 +357,9 @@ class SignalSettings(_Strict):
     )
 
 
+LEAST_PAUSE = 0.01  # s between two searches of a collection
+
+
 class RetrievalSettings(_Strict):
     """How searches of vector stores are judged: each is made twice, as callers make it and exactly,
     and what callers get is held against what is promised."""
@@ -376,6 +379,8 @@ class RetrievalSettings(_Strict):
     def _can_be_promised(self) -> RetrievalSettings:
         if not 0 < self.recall < 1:
             raise ValueError("'recall' lies between 0% and 100%: no approximate index keeps 100%")
+        if min(self.interval, self.interval_suspect) < LEAST_PAUSE:
+            raise ValueError(f"searches without a pause of {LEAST_PAUSE * 1e3:.0f}ms are a load")
         return self
 
 

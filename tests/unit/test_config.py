@@ -249,3 +249,22 @@ def test_how_long_the_details_of_what_is_over_are_kept(written: str, seconds: fl
     assert config.parse(f"{stack}retention: {written}\n").retention == seconds
     with pytest.raises(ConfigError, match=r"vagus\.yaml:2: retention: keep them for 1d at least"):
         config.parse(f"{stack}retention: 23h\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("{recall: 100%}", "no approximate index keeps 100%"),
+        ("{recall: 0%}", "between 0% and 100%"),
+        ("{interval: 0s}", "are a load"),
+        ("{interval_suspect: 1ms}", "are a load"),
+        ("{k: 0}", "k"),
+    ],
+)
+def test_what_can_not_be_promised_of_searches_is_refused(written: str, words: str) -> None:
+    assert words in str(refused(f"{STACK}retrieval: {written}\n"))
+
+
+def test_who_embeds_for_a_store_is_an_embedding_server() -> None:
+    store = "  vectors: {kind: vector-store, collections: [a], embedded_by: chat}\n"
+    assert "no embedding-server" in str(refused(STACK + store))
