@@ -44,6 +44,7 @@ from vagus.policy.gate import GUARDS, Guard, judge
 from vagus.policy.rules import NO_RULES
 from vagus.state.db import open_database
 from vagus.state.incidents import Incidents
+from vagus.state.injections import Injections
 from vagus.state.intents import Intents
 from vagus.state.licences import Licences
 from vagus.state.overrides import Overrides
@@ -69,6 +70,7 @@ class GateBench:
         self.overrides = Overrides(self.database)
         self.trials = Trials(self.database)
         self.licences = Licences(self.database)
+        self.injections = Injections(self.database)
         self.proposals = Proposals(self.database)
         self.rollouts = Rollouts(self.database)
         self.mode = Mode.AUTO
@@ -113,6 +115,7 @@ class GateBench:
             proposals=self.proposals,
             trials=self.trials,
             licences=self.licences,
+            injections=self.injections,
             rollouts=self.rollouts,
         )
         return gather(request, Law(self.policy, self.rules, self.warm_up), moment, kept)

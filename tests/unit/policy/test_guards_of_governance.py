@@ -220,6 +220,8 @@ def test_a_policy_may_want_one_from_r1_on() -> None:
     strict = a_policy().model_copy(update={"licence_from": "R1"})
     for request in (RESTART, EJECT):
         assert licence(request, some_facts(policy=strict)).decision is ASK
+    on_trial = licence(RESTART, some_facts(policy=strict, experiment="inj-1"))
+    assert (on_trial.decision, "inj-1" in on_trial.reason) == (ALLOW, True)
     held = (a_licence(0.5),)
     assert licence(RESTART, some_facts(policy=strict, licences=held)).decision is ALLOW
     assert licence(RESTORE, some_facts(policy=strict)).decision is ALLOW

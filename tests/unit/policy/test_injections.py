@@ -124,3 +124,12 @@ def test_a_guard_that_raises_denies(bench: GateBench) -> None:
     ruling = ruled(bench, around(recent=None))
     assert ruling.decision is Decision.DENY
     assert "broke" in said(ruling, "chaos_budget").reason
+
+
+def test_on_trial_is_who_acts_on_the_replica_that_is_broken_on_purpose(bench: GateBench) -> None:
+    bench.injections.decide(injection(bench), lambda: Ruling(Decision.ALLOW, ()))
+    here = injection(bench).request
+    there = injection(bench, Subject("chat", "chat-2")).request
+    assert (bench.facts(here).experiment, bench.facts(there).experiment) == ("inj-1", "")
+    bench.clock.advance(61.0)
+    assert bench.facts(here).experiment == ""
