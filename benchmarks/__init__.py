@@ -35,5 +35,6 @@ NAMES = (
     "nab",
     "detect",
     "drift",
+    "answers",
     "retrieval",
 )
