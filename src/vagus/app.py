@@ -12,7 +12,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -198,7 +197,7 @@ class Vagus:
             open_findings=self.detectors.open_findings,
             asking=self._asking,
             start=self._start_healing,
-            look_after=partial(asyncio.to_thread, abandoned.look),
+            look_after=lambda started: asyncio.to_thread(abandoned.look, started),
         )
         self.loop = Loop(
             clock=clock,
