@@ -155,11 +155,11 @@ class Vagus:
         self._traffic = render(self._declared, self._overrides.all(), clock.now())
 
         self.reflexes = Reflexes(self.topology)
-        self.retrieval = RetrievalDetector.of(settings, self.topology)
         self.baselines = baselines(settings, self.topology, lambda: self._attention)
         self._keeper = Keeper(self.baselines.fleet, settings.telemetry.baselines, clock.now())
         error_budgets = ErrorBudgets(database)
         self.objectives = Objectives(settings.objectives, error_budgets.hours(), error_budgets.keep)
+        self.retrieval = RetrievalDetector.of(settings, self.topology)
         self.detectors = Detectors(self.reflexes, self.retrieval, self.baselines, self.objectives)
         self.senses = Senses(self.topology)
         self._rejections = Rejections(clock)
@@ -409,6 +409,11 @@ class Vagus:
         if self._steering.refresh() or render(self._declared, overrides, now) != self._traffic:
             self._loop.create_task(self._reconcile_traffic(f"tick:{now:.3f}"))
 
+    def _keep_what_was_learned(self) -> None:
+        self._keeper.save()
+        with suppress(VagusError):  # the state may be what ended us
+            self.objectives.close()
+
     async def _reconcile_traffic(self, operation: str) -> None:
         """Put the desired traffic in force: at the start, and when an override expired."""
         try:
@@ -492,11 +497,6 @@ class Vagus:
 
     def _forget(self, subject: Subject, at: float) -> None:
         self._loop.call_soon_threadsafe(self.detectors.forget, subject, at)
-
-    def _keep_what_was_learned(self) -> None:
-        self._keeper.save()
-        with suppress(VagusError):  # the state may be what ended us
-            self.objectives.close()
 
     def _failed_callers(self, attempt: Attempt) -> bool:
         """Whether whoever asked got no answer, or none that is one."""
