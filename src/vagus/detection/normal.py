@@ -20,6 +20,9 @@ from vagus.topology import Topology
 LARGE = 500
 """Replicas from which compiled detectors are worth the second and the hundred megabytes that they
 take to load."""
+SHARE_OF_BUDGET = 0.9
+"""Of the false alarms that the user finds bearable; the rest is that of searches (:mod:`.retrieval`).
+Reflexes have bounds of their own, far below it."""
 SAVE_EVERY = 300.0  # s: what a killed process has to learn again
 
 LEARNED, TAUGHT = "learned", "baselines"
@@ -37,7 +40,8 @@ def baselines(
     """With what was learned before, if it is there and whole."""
     allowed, tick = settings.false_alarms, settings.telemetry.interval
     large = len(topology().replicas()) >= LARGE
-    fleet = Fleet(tick, Budget(allowed.count, allowed.period), fast=None if large else False)
+    budget = Budget(SHARE_OF_BUDGET * allowed.count, allowed.period)
+    fleet = Fleet(tick, budget, fast=None if large else False)
     if settings.telemetry.baselines is not None:
         load(fleet, settings.telemetry.baselines)
     return Baselines(
