@@ -21,7 +21,7 @@ LARGE = 500
 """Replicas from which compiled detectors are worth the second and the hundred megabytes that they
 take to load."""
 SHARE_OF_BUDGET = 0.9
-"""Of the false alarms that the user finds bearable; the rest is that of searches (:mod:`.retrieval`).
+"""Of the false alarms that the user finds bearable; searches have the rest (:mod:`.retrieval`).
 Reflexes have bounds of their own, far below it."""
 SAVE_EVERY = 300.0  # s: what a killed process has to learn again
 
