@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -33,22 +34,52 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 proof = pytest.mark.skipif(
     "VAGUS_PROOF" not in os.environ,
-    reason="once in five runs nothing was proposed within the time: set VAGUS_PROOF to try it",
+    reason="not yet seen to be sure on a busy machine: set VAGUS_PROOF to try it",
 )
 SETTINGS = LabSettings(offset=12_000)
 WITHIN = 120.0  # s for anything to happen
 DAMAGED = "v2-damaged"
 RATE = 0.7  # questions a second: what a shared machine answers without queues
+GENTLE_RATE = 0.2
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab() -> AsyncIterator[Lab]:
     async with Lab(SETTINGS) as lab:
-        load = on_lab(SETTINGS, RATE)
-        loading = asyncio.create_task(load.run())
         yield lab
-        loading.cancel()
-        await asyncio.gather(loading, return_exceptions=True)
+
+
+class Traffic:
+    """Callers, at a pace that can be changed."""
+
+    def __init__(self) -> None:
+        self._loading: asyncio.Task[object] | None = None
+
+    async def at(self, rate: float) -> None:
+        await self.end()
+        self._loading = asyncio.create_task(on_lab(SETTINGS, rate).run())
+
+    async def end(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def traffic(lab: Lab) -> AsyncIterator[Traffic]:
+    traffic = Traffic()
+    await traffic.at(RATE)
+    yield traffic
+    await traffic.end()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gentle(traffic: Traffic) -> AsyncIterator[None]:
+    """Few callers: with a replica out for as long as people think, a busy machine could not serve
+    more, and what they suffer would be put down to the replica that comes back."""
+    await traffic.at(GENTLE_RATE)
+    yield
+    await traffic.at(RATE)
 
 
 class Watch:
@@ -68,8 +99,10 @@ class Watch:
         return vagus
 
     async def end(self) -> None:
-        for vagus in self._processes:
+        for number, vagus in enumerate(self._processes):
             await vagus.stop()
+            told = [json.dumps(asdict(event)) for event in vagus.events]  # for who looks why
+            (self._folder / f"events-{number}.jsonl").write_text("\n".join(told))
         for name, replica in (await self._lab.client.replicas()).items():
             if replica.component in ("chat", "embed") and (
                 replica.state != "running" or replica.fault or replica.version == DAMAGED
@@ -101,7 +134,7 @@ async def until_well(lab: Lab) -> None:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def watch(tmp_path: Path, lab: Lab) -> AsyncIterator[Watch]:
+async def watch(tmp_path: Path, lab: Lab, traffic: Traffic) -> AsyncIterator[Watch]:
     made = Watch(tmp_path, lab)
     yield made
     await made.end()
@@ -215,8 +248,9 @@ class Office:
             self.config.write_text(yaml.safe_dump(settings))
             yield
 
-    async def command(self, *words: str, who: str = "", expect: int = 0) -> str:
-        """What ``vagus`` prints when it is called with these words, by this person."""
+    async def command(self, *words: str, who: str = "", expect: int | None = 0) -> str:
+        """What ``vagus`` prints when it is called with these words, by this person. ``expect``: its
+        exit code; None: any."""
         environment = {**os.environ}
         if who:
             environment["VAGUS_TOKEN"] = (self._folder / f"{who}.token").read_text().strip()
@@ -227,10 +261,14 @@ class Office:
             stderr=asyncio.subprocess.STDOUT,
         )
         said, _ = await process.communicate()
-        assert process.returncode == expect, said.decode()
+        assert expect in (None, process.returncode), said.decode()
         return said.decode()
 
-    async def hire(self, name: str, role: str) -> None:
+    async def hire(self, **roles: str) -> None:
+        """Give each of these people a token of this role."""
+        await asyncio.gather(*(self._hire(name, role) for name, role in roles.items()))
+
+    async def _hire(self, name: str, role: str) -> None:
         out = str(self._folder / f"{name}.token")
         await self.command("token", "create", name, "--role", role, "--out", out)
 
@@ -259,64 +297,94 @@ async def arrived(inbox: Inbox, words: str) -> None:
         await clock.sleep(0.1)
 
 
+def asked_for_the_rollback(event: Event) -> bool:
+    what = (event.text("action"), event.text("target"))
+    return event.event == "proposed" and what == ("rollback", "chat/chat-3")
+
+
 @proof
 async def test_a_bad_version_is_rolled_back_once_a_person_said_yes(
-    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+    lab: Lab, gentle: None, watch: Watch, tmp_path: Path, damaged_version: None
 ) -> None:
     office = Office(tmp_path, lab)
     with office.open():
         vagus = await watch.start(config=office.config)
-        await office.hire("pipeline", "operator")
-        await office.hire("ana", "approver")
+        await office.hire(pipeline="operator", ana="approver")
         rollout = await office.roll_out()
-        proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
-        assert (proposed.text("action"), proposed.text("target")) == ("rollback", "chat/chat-3")
+        proposed = await vagus.until(asked_for_the_rollback, since=0, timeout=WITHIN)
+        assert proposed.text("tier") == "R3"
         proposal = proposed.text("id")
         await arrived(office.webhook, proposal)
         await arrived(office.mail, proposal)
         await office.command("approve", proposal, who="pipeline", expect=1)  # not for operators
         assert (await lab.client.replica("chat-3")).version == DAMAGED
-        await office.command("approve", proposal, "--reason", "seen it", who="ana")
-        over = await vagus.until(
-            about("chat/chat-3", "resolved", "escalated"), since=0, timeout=WITHIN
-        )
-        assert over.event == "resolved"
+
+        async with saying_yes(vagus, office, "ana"):
+            await vagus.until(about("chat/chat-3", "resolved"), since=0, timeout=WITHIN)
         assert (await lab.client.replica("chat-3")).version == "v1"
+        treated = [e for e in vagus.events if e.event == "applied" and e.text("purpose") == "treat"]
+        assert [e.text("action") for e in treated] == ["rollback"]
+        assert any(e.event == "called" and e.text("by") == "ana" for e in vagus.events)
         await office.command("deploy", "gate", rollout, who="pipeline", expect=1)
-        answered = [e for e in vagus.events if e.event == "called" and "ana" in e.text("by")]
-        assert answered
+
+
+@asynccontextmanager
+async def saying_yes(vagus: VagusProcess, office: Office, who: str) -> AsyncIterator[None]:
+    """This person says yes to every proposal. Where the machine is slow, the replica may come up
+    while they read, and be asked about anew: the world that they were shown is no more."""
+
+    async def answer() -> None:
+        seen = 0
+        while True:
+            event = await vagus.until(asked_for_the_rollback, since=seen, timeout=WITHIN)
+            seen = vagus.events.index(event) + 1
+            words = ("approve", event.text("id"), "--reason", "seen it")
+            await office.command(*words, who=who, expect=None)
+
+    answering = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
 
 
 @proof
 async def test_a_proposal_that_nobody_answers_expires_and_escalates(
-    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+    lab: Lab, gentle: None, watch: Watch, tmp_path: Path, damaged_version: None
 ) -> None:
     office = Office(tmp_path, lab, approval_timeout="5s")
     with office.open():
         vagus = await watch.start(config=office.config)
-        await office.hire("pipeline", "operator")
+        await office.hire(pipeline="operator")
         await office.roll_out()
-        await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
-        await arrived(office.webhook, "chat-3")
-        treated = [e for e in vagus.events if e.event == "applied" and e.text("purpose") == "treat"]
-        assert treated == []
+        expired = await vagus.until(
+            about("chat/chat-3", "proposal.expired"), since=0, timeout=WITHIN
+        )
+        since = vagus.events.index(expired)
+        over = await vagus.until(about("chat/chat-3", "escalated"), since=since, timeout=WITHIN)
+        assert "nobody answered" in over.text("note")
+        for inbox in (office.webhook, office.mail):
+            await arrived(inbox, "nobody answered")
+        assert [e for e in vagus.events if e.event == "applied" and not contained(e)] == []
         assert (await lab.client.replica("chat-3")).version == DAMAGED
 
 
 @proof
 async def test_with_the_kill_switch_on_an_approval_does_nothing(
-    lab: Lab, watch: Watch, tmp_path: Path, damaged_version: None
+    lab: Lab, gentle: None, watch: Watch, tmp_path: Path, damaged_version: None
 ) -> None:
     office = Office(tmp_path, lab)
     with office.open():
         vagus = await watch.start(config=office.config)
-        for name, role in (("pipeline", "operator"), ("ana", "approver"), ("root", "admin")):
-            await office.hire(name, role)
+        await office.hire(pipeline="operator", ana="approver", root="admin")
         await office.roll_out()
-        proposed = await vagus.until(lambda e: e.event == "proposed", since=0, timeout=WITHIN)
+        await vagus.until(asked_for_the_rollback, since=0, timeout=WITHIN)
         await office.command("stop", "--reason", "migration", who="pipeline")
-        await office.command("approve", proposed.text("id"), who="ana")
-        await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
+        async with saying_yes(vagus, office, "ana"):
+            over = await vagus.until(about("chat/chat-3", "escalated"), since=0, timeout=WITHIN)
+        assert "kill_switch: migration" in over.text("note")
+        assert [e for e in vagus.events if e.event == "applied" and not contained(e)] == []
         assert (await lab.client.replica("chat-3")).version == DAMAGED
         await office.command("resume", who="root")
 
