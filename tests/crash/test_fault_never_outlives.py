@@ -14,7 +14,7 @@ import pytest
 
 from vagus.chaos import processes
 from vagus.chaos.lease import sweep
-from vagus.chaos.undo import MachineUptime, Shelf
+from vagus.chaos.undo import MachineUptime, Shelf, UndoRecord
 from vagus.clock import SystemClock
 
 pytestmark = pytest.mark.crash
@@ -210,3 +210,24 @@ async def test_a_fault_whose_experiment_runs_is_left_to_it(
     start()
     assert sweep(shelf, MachineUptime()) == ()
     assert processes.state(victim) == "T"
+
+
+def test_a_reaper_whose_runner_died_before_it_was_ready_does_its_work(
+    shelf: Shelf, victim: int
+) -> None:
+    note = {"component": "chat", "replica": "chat-1", "pid": victim,
+            "began": processes.began(victim)}  # fmt: skip
+    record = UndoRecord.made(
+        "inj-1", fault="stop", subject="chat/chat-1", does="SIGSTOP", note=note, lease=LONG,
+        uptime=MachineUptime(),
+    )  # fmt: skip
+    shelf.put(record)
+    os.kill(victim, signal.SIGSTOP)
+    nobody, reads = os.pipe()
+    os.close(nobody)  # so writing fails, as to a dead process
+    argv = [sys.executable, "-m", "vagus.chaos.reaper", str(shelf.folder), "inj-1"]
+    reaper = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=reads)
+    os.close(reads)
+    assert reaper.wait(WITHIN) == 0
+    assert shelf.all() == ()
+    assert processes.state(victim) != "T"

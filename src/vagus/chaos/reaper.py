@@ -15,6 +15,7 @@ does not say that the fault was surely in is undone twice, with a pause between.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -38,7 +39,8 @@ def watch(shelf: Shelf, injection: str, uptime: Uptime) -> bool:
     if record is None:
         return True
     load(record.fault)  # if it can't be loaded, it must not be injected
-    print(READY, flush=True)  # noqa: T201
+    with contextlib.suppress(BrokenPipeError):  # whoever waits for it may be dead already
+        os.write(sys.stdout.fileno(), f"{READY}\n".encode())
     _wait_for_end(sys.stdin.fileno(), record.left(uptime))
     return undo(shelf, injection, uptime)
 
