@@ -60,6 +60,8 @@ def _run(name: str, arguments: argparse.Namespace, console: Console) -> Report:
     if not options.quick and not options.only:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{name}.json").write_text(measured.to_json(), encoding="utf-8")
+    if measured.result.broken:
+        raise VagusError(measured.result.broken)
     return measured
 
 

@@ -67,6 +67,9 @@ class Result:
     notes: Sequence[str] = ()
     nothing: Mapping[str, str] = field(default_factory=dict)
     """How ``None`` is shown in a column; ``-`` if it isn't named here."""
+    broken: str = ""
+    """The promise that was measured and doesn't hold: the result is kept and printed like any, and
+    then the benchmark fails."""
 
     def __post_init__(self) -> None:
         for name in self.figures:
