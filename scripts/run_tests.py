@@ -49,7 +49,7 @@ PHASES = (
         ("-n", "auto", "--dist", "worksteal"),
     ),
     Phase("crash", "crash", ("crash",), 1500),
-    Phase("e2e", "e2e", ("e2e",), 1800),
+    Phase("e2e", "e2e", ("e2e",), 2700),
 )
 
 
