@@ -109,7 +109,7 @@ class Watch:
             ):
                 version = SETTINGS.chat_version if replica.version == DAMAGED else None
                 await self._lab.client.restart(name, f"after {name} {replica.generation}", version)
-        for stale in SETTINGS.run_dir.glob("vagus*.db*"):
+        for stale in (*SETTINGS.run_dir.glob("vagus*.db*"), *SETTINGS.run_dir.glob("*.baselines")):
             stale.unlink()
         await until_well(self._lab)
 
