@@ -28,6 +28,7 @@ from vagus.testing.office import Office, furnish, settings_for
 
 PATIENCE = 60.0  # s for anything to happen
 LOOK = 0.005  # s
+LISTENS = "DBOS.sleep"  # the engine writes down how long it will wait for a message, then waits
 _ASK = GuardRuling("tier", Decision.ASK, "a person must say so", ask=Ask(1))
 
 
@@ -98,5 +99,7 @@ def _asked(bench: Bench, incident: Incident) -> Proposal:
 
 def _waits(incident: Incident) -> bool:
     """Whether it has looked at its question and found no answer: now it listens."""
-    steps = DBOS.list_workflow_steps(incident.workflow_id)
-    return bool(steps) and str(steps[-1]["function_name"]).endswith("hear")
+    steps = [str(step["function_name"]) for step in DBOS.list_workflow_steps(incident.workflow_id)]
+    while steps and steps[-1] == LISTENS:
+        steps.pop()
+    return bool(steps) and steps[-1].endswith("hear")

@@ -53,8 +53,12 @@ def test_every_known_fault_has_a_playbook() -> None:
         )
         assert bool(plan.containment) == (fault not in FOR_PEOPLE | OF_STORES)
         treated = [remedy.action for remedy in plan.treatments]
-        nothing = fault in FOR_PEOPLE or fault == "version-regressed"
-        assert treated == ([] if nothing else ["restart", "replace"])
+        if fault in FOR_PEOPLE or fault == "version-regressed":
+            assert treated == []
+        elif fault in OF_STORES:
+            assert treated[0] == "rebuild-index"
+        else:
+            assert treated == ["restart", "replace"]
         assert plan.return_steps == STEPS
 
 

@@ -310,6 +310,7 @@ async def test_it_listens_if_a_port_is_set() -> None:
                 lambda: STACK,
                 frozenset,
                 Rejections(clock),
+                lambda subject: None,
             )
             names[setting] = {source.name for source in chosen.sources}
             for source in chosen.sources:
