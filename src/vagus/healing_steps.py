@@ -159,14 +159,16 @@ class Steps(DBOSConfiguredInstance):
 
     @step
     def look_in(self, course: Course) -> str:
-        """``superseded``, ``sick`` (evidence is open) or ``well``."""
+        """``superseded``, ``sick`` (evidence against its subject is open) or ``well``. What callers
+        and siblings suffer joined the incident as its consequence, and is no evidence by itself."""
         return self._look_in(course)
 
     def _look_in(self, course: Course) -> str:
         incident = self._hands.incidents.get(course.incident)
         if incident.epoch != course.epoch or incident.state is not IncidentState.OPEN:
             return "superseded"
-        return "sick" if self._hands.incidents.findings(incident.id, open_only=True) else "well"
+        found = self._hands.incidents.findings(incident.id, open_only=True)
+        return "sick" if any(f.subject == incident.subject for f in found) else "well"
 
     @step
     def decide(

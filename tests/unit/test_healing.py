@@ -165,6 +165,8 @@ def test_evidence_that_comes_and_goes_for_ever_is_a_matter_for_people(bench: Ben
     bench.deny["restart"] = GuardRuling("evidence", Decision.DENY, "one sense only", 0.02)
     bench.deny["replace"] = bench.deny["restart"]
     incident = bench.sicken()
+    bench.healer.ensure(incident.id, incident.epoch)
+    until(bench, lambda: ("eject", IntentState.APPLIED) in bench.done(incident))
     flaps = threading.Thread(target=flap, args=(bench, incident))
     flaps.start()
     try:

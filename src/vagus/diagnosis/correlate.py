@@ -10,6 +10,7 @@ fail requests; whoever opens an incident for both pages people twice and restart
 - what is left over from an incident that was just closed is no news, and waits to close itself;
 - what a component shows as a whole joins the incident of the replica that it may come from, and
   waits for it likewise;
+- siblings of a sick replica carry its share: that they are busier than usual joins its incident;
 - two replicas that nothing connects stay two incidents.
 
 Missing metrics join what there is, and open nothing.
@@ -134,7 +135,9 @@ def _home(finding: Finding, active: Sequence[Incident], topology: Topology) -> I
     own = [i for i in active if i.subject == finding.subject]
     if own:
         return max(own, key=lambda i: i.opened_at)
-    below = [i for i in active if _explains(i.subject, finding, topology)]
+    below = [
+        i for i in active if _explains(i.subject, finding, topology) or _burdens(i.subject, finding)
+    ]
     return max(below, key=lambda i: i.opened_at, default=None)
 
 
@@ -145,6 +148,13 @@ def _explains(subject: Subject, finding: Finding, topology: Topology) -> bool:
     if subject.component == finding.subject.component:
         return bool(subject.replica) and not finding.subject.replica  # a part shows in the whole
     return topology.depends(finding.subject.component, subject.component)
+
+
+def _burdens(subject: Subject, finding: Finding) -> bool:
+    """Whether ``finding`` is what a sibling of ``subject`` shows when it does that one's work, too.
+    Only what is told from the usual: who fails or hangs does so for reasons of its own."""
+    sibling = finding.subject.replica and subject.component == finding.subject.component
+    return bool(sibling and subject.replica) and finding.symptom in _LEARNED
 
 
 def _is_own(finding: Finding) -> bool:
@@ -160,4 +170,6 @@ def _left_over(finding: Finding, incident: Incident, topology: Topology, now: fl
         return False
     if incident.subject == finding.subject:
         return finding.last_seen_at <= closed_at
-    return _explains(incident.subject, finding, topology) and now - closed_at < AFTERMATH_S
+    explained = _explains(incident.subject, finding, topology)
+    explained = explained or _burdens(incident.subject, finding)
+    return explained and now - closed_at < AFTERMATH_S

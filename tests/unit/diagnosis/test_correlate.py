@@ -213,3 +213,15 @@ def test_what_a_replica_suffers_does_not_come_from_its_component() -> None:
 def test_a_learned_deviation_in_a_callers_own_numbers_may_come_from_below() -> None:
     queue = finding(RAG, Symptom.SATURATING, Sense.SCRAPE)
     assert assign([queue], incident(TWO, "inc-1")).joining == {"inc-1": (queue,)}
+
+
+def test_a_sibling_that_carries_the_share_of_a_sick_one_is_no_second_incident() -> None:
+    busy = finding(ONE, Symptom.SATURATING, Sense.SCRAPE)
+    assert assign([busy], incident(TWO, "inc-1")).joining == {"inc-1": (busy,)}
+    hung = finding(ONE, Symptom.HUNG)
+    assert opened(assign([hung], incident(TWO, "inc-1"))) == {ONE: {("chat-1", Symptom.HUNG)}}
+
+
+def test_two_siblings_that_slow_down_by_themselves_are_two_incidents() -> None:
+    both = [finding(ONE, Symptom.SLOWER), finding(TWO, Symptom.SLOWER)]
+    assert set(opened(assign(both))) == {ONE, TWO}
