@@ -119,6 +119,7 @@ async def test_while_all_is_well_nothing_is_found(vagus: VagusProcess) -> None:
 
 
 async def test_a_slow_ramp_of_one_replica_is_found(lab: Lab, vagus: VagusProcess) -> None:
+    """By whoever sees it first: with few callers the reflexes, which ask siblings, may be it."""
     since = len(vagus.events)
 
     async def ramp() -> None:
@@ -128,21 +129,24 @@ async def test_a_slow_ramp_of_one_replica_is_found(lab: Lab, vagus: VagusProcess
 
     ramping = asyncio.create_task(ramp())
     try:
-        event = await vagus.until(found("chat/chat-2", "slower"), since=since, timeout=WITHIN)
+        event = await vagus.until(
+            found("chat/chat-2", "slower", "slow"), since=since, timeout=WITHIN
+        )
     finally:
         ramping.cancel()
         with suppress(asyncio.CancelledError):
             await ramping
         await settle(lab, vagus, "chat-2")
-    assert "time" in event.text("sentence")
-    assert "usual at this load is" in event.text("sentence")
+    assert "first token" in event.text("sentence")
 
 
 async def test_a_pace_that_falls_is_found(lab: Lab, vagus: VagusProcess) -> None:
     since = len(vagus.events)
     await lab.client.fault("chat-1", "slow-tokens", factor=2.5)
     try:
-        await vagus.until(found("chat/chat-1", "slower", "declining"), since=since, timeout=WITHIN)
+        await vagus.until(
+            found("chat/chat-1", "slower", "declining", "slow"), since=since, timeout=WITHIN
+        )
     finally:
         await settle(lab, vagus, "chat-1")
 
