@@ -201,4 +201,4 @@ async def test_a_cohort_that_alone_is_slow_is_found(
         )
     finally:
         callers.wordy = False
-    assert "usual at this load is" in event.text("sentence")
+    assert "is usual at this load" in event.text("sentence")

@@ -99,7 +99,7 @@ def test_a_slow_ramp_of_one_replica_is_found_and_said_in_one_sentence() -> None:
     assert 0.2 < finding.expected < 0.4
     assert finding.observed is not None
     assert finding.observed > 1.3 * finding.expected
-    assert "time to first token at the gateway is" in finding.sentence
+    assert "time to first token at the gateway: " in finding.sentence
     assert "its 2 siblings are as usual" in finding.sentence
 
 
@@ -126,7 +126,7 @@ def test_a_falling_token_rate_is_found() -> None:
 
     scene.run(120, fall)
     assert set(open_of(scene)) == {(REPLICAS[0], Symptom.DECLINING)}
-    assert "pace of writing is" in open_of(scene)[REPLICAS[0], Symptom.DECLINING].sentence
+    assert "pace of writing: " in open_of(scene)[REPLICAS[0], Symptom.DECLINING].sentence
 
 
 def test_a_growing_queue_is_found() -> None:
@@ -138,7 +138,7 @@ def test_a_growing_queue_is_found() -> None:
 
     scene.run(120, grow)
     assert set(open_of(scene)) == {(REPLICAS[2], Symptom.SATURATING)}
-    assert "requests that wait is" in open_of(scene)[REPLICAS[2], Symptom.SATURATING].sentence
+    assert "requests that wait: " in open_of(scene)[REPLICAS[2], Symptom.SATURATING].sentence
 
 
 def all_slower(since: int, values: dict[SeriesKey, float]) -> None:

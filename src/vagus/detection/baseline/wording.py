@@ -65,7 +65,7 @@ def sentence(deviation: Deviation, others: int = 0) -> str:
     by = _BY.get(key.sense)
     seen, usual = in_unit(deviation.seen, key.signal), in_unit(deviation.usual, key.signal)
     since = datetime.fromtimestamp(deviation.since, UTC).strftime("%H:%M:%S")
-    parts = [f"{what}{f' {by}' if by else ''} is {seen}, usual at this load is {usual}"]
+    parts = [f"{what}{f' {by}' if by else ''}: {seen} where {usual} is usual at this load"]
     parts.append(f"since {since} UTC ({deviation.samples} ticks)")
     alike = _alike(deviation)
     if alike:
@@ -105,8 +105,8 @@ def in_unit(value: float, signal: str) -> str:
         return f"{100 * value:.0f} %"
     if known.unit == "By":
         return f"{value / 2**20:,.0f} MiB"
-    unit = re.sub(r"[{}]", "", known.unit)
-    return f"{_short(value)} {unit if unit != '1' else ''}{'/s' if rated else ''}".strip()
+    unit = "" if known.unit == "1" or known.unit.endswith("}") else f" {known.unit}"
+    return f"{_short(value)}{re.sub('[{}]', '', unit)}{'/s' if rated else ''}"
 
 
 def _short(value: float) -> str:
