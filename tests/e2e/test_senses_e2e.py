@@ -34,7 +34,8 @@ pytestmark = [
     ),
 ]
 SETTINGS = LabSettings(offset=18_000)
-RATE = 0.7  # questions a second
+RATE, BATCH_RATE = 0.7, 0.3  # questions a second: of people, and of those below
+COHORT, WORDS = "batch", 400  # callers who ask the models themselves, and may come to ask at length
 LEARN_S = float(os.environ.get("VAGUS_PROOF_LEARN_S", "300"))
 QUIET_S = float(os.environ.get("VAGUS_PROOF_QUIET_S", "0"))
 WITHIN = 180.0  # s
@@ -47,16 +48,22 @@ class Callers:
 
     def __init__(self) -> None:
         self.wordy = False
-        load = on_lab(SETTINGS, RATE)
-        self._load = replace(load, requests=self._asked())
-        self.task = asyncio.create_task(self._load.run())
+        people = on_lab(SETTINGS, RATE)
+        batch = on_lab(SETTINGS, BATCH_RATE, target="chat", seed=SETTINGS.seed + 1)
+        batch = replace(batch, requests=self._of_batch())
+        self.tasks = [asyncio.create_task(load.run()) for load in (people, batch)]
 
-    def _asked(self) -> Iterator[Request]:
+    async def end(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _of_batch(self) -> Iterator[Request]:
         for request in requests(SETTINGS, SETTINGS.seed):
-            if self.wordy and request.cohort == "enterprise":
-                yield replace(request, question=" ".join([request.question] * 40))
-            else:
-                yield request
+            words = request.question.split()
+            if self.wordy:
+                words *= WORDS // len(words)
+            yield Request(" ".join(words), COHORT)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,8 +76,7 @@ async def lab() -> AsyncIterator[Lab]:
 async def callers(lab: Lab) -> AsyncIterator[Callers]:
     callers = Callers()
     yield callers
-    callers.task.cancel()
-    await asyncio.gather(callers.task, return_exceptions=True)
+    await callers.end()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -194,7 +200,7 @@ async def test_a_cohort_that_alone_is_slow_is_found(
             lambda e: (
                 e.event == "finding.opened"
                 and e.text("symptom") == "slower"
-                and "cohort 'enterprise'" in e.text("sentence")
+                and f"cohort {COHORT!r}" in e.text("sentence")
             ),
             since=since,
             timeout=2 * WITHIN,

@@ -10,6 +10,6 @@ and if it changes anything, does so in one transaction with the entry that says 
     audit.py        who changed what, in the ledger
     problems.py     every error as problem+json
     routes/         one file a noun
-    views.py        what goes over the wire
+    views/          what goes over the wire
     served.py       what all of it works with, put together by app.py
 """

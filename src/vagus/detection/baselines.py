@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vagus.detection.baseline.budget import FAMILIES
-from vagus.detection.baseline.fleet import Fleet, Scores
+from vagus.detection.baseline.fleet import BAND, Fleet, Scores
 from vagus.detection.baseline.roster import Roster, Traits, name_of, related
 from vagus.detection.baseline.wording import Deviation, is_worse, sentence
 from vagus.detection.reading import Reading, State
@@ -51,7 +51,6 @@ RECALL = 0.05
 SEEN = 0.3
 """Share of a tick in what is told as seen: a deviation is more than its last value."""
 _ABSENCE = FAMILIES.index("absence")
-_PEERS = FAMILIES.index("peers")
 
 
 class Baselines:
@@ -200,7 +199,6 @@ class Baselines:
                 since=float(account.since[row]),
                 samples=int(account.samples[row]),
                 evidence=float(scores.evidence[row]),
-                by_peers=int(scores.family[row]) == _PEERS,
                 siblings=siblings,
                 siblings_alike=max(int((kin & up).sum()) - 1, 0),
             )
@@ -242,7 +240,7 @@ class _Account:
     def tick(self, scores: Scores, values: Floats, now: float) -> None:
         came = ~np.isnan(values)
         calm = (scores.evidence <= 0.0) & ~scores.alarm
-        width = (scores.high - scores.expected) / 4.0
+        width = (scores.high - scores.expected) / BAND
         known = calm & np.isfinite(scores.expected)
         for kept, told in ((self.usual, scores.expected), (self.width, width)):
             first = known & np.isnan(kept)

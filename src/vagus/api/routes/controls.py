@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from vagus.api.access import Caller, Works, needs, require
 from vagus.api.audit import changing
 from vagus.api.served import Served
-from vagus.api.views import ModeBody, ModeView, StopBody, StopView
+from vagus.api.views.controls import ModeBody, ModeView, StopBody, StopView
 from vagus.config import Mode
 from vagus.model import Role, Stop
 from vagus.policy import steering

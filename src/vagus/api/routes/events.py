@@ -20,7 +20,7 @@ from starlette.responses import StreamingResponse
 from vagus.api.access import Caller, Works, needs
 from vagus.api.problems import Problem
 from vagus.api.served import Served
-from vagus.api.views import EntryView
+from vagus.api.views.ledger import EntryView
 from vagus.model import Role
 
 router = APIRouter(prefix="/events", tags=["events"])

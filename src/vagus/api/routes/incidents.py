@@ -8,7 +8,8 @@ from fastapi import APIRouter
 
 from vagus.api.access import Works, needs
 from vagus.api.pages import Cursor, Id, Limit
-from vagus.api.views import FindingView, IncidentStory, IncidentView, IntentView, Page, story_of
+from vagus.api.views.basics import Page
+from vagus.api.views.incidents import FindingView, IncidentStory, IncidentView, IntentView, story_of
 from vagus.model import Role
 
 router = APIRouter(prefix="/incidents", tags=["incidents"])

@@ -15,7 +15,13 @@ from fastapi import APIRouter
 from vagus.api.access import Caller, Works, needs
 from vagus.api.audit import changing
 from vagus.api.pages import Id
-from vagus.api.views import InjectionBody, InjectionEndBody, InjectionRuling, InjectionView, Page
+from vagus.api.views.basics import Page
+from vagus.api.views.injections import (
+    InjectionBody,
+    InjectionEndBody,
+    InjectionRuling,
+    InjectionView,
+)
 from vagus.entries import of_injection, of_ruling
 from vagus.model import Injection, Role, Ruling, Subject
 

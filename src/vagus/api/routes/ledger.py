@@ -12,7 +12,8 @@ from fastapi import APIRouter, Query
 
 from vagus.api.access import Works, needs
 from vagus.api.pages import Limit
-from vagus.api.views import EntryView, HeadView, Page
+from vagus.api.views.basics import Page
+from vagus.api.views.ledger import EntryView, HeadView
 from vagus.model import Role
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])

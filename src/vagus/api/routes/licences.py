@@ -13,7 +13,8 @@ from vagus.api.audit import changing
 from vagus.api.pages import Id
 from vagus.api.problems import Problem
 from vagus.api.served import Served
-from vagus.api.views import GrantBody, LicenceView, Page, RevokeBody
+from vagus.api.views.basics import Page
+from vagus.api.views.licences import GrantBody, LicenceView, RevokeBody
 from vagus.errors import NotFound
 from vagus.model import Licence, Role
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
 from vagus.api.access import Works, problem
-from vagus.api.views import View
+from vagus.api.views.basics import View
 from vagus.config import Mode
 from vagus.metrics import CONTENT_TYPE, exposition
 from vagus.state.records import encode

@@ -18,7 +18,8 @@ from vagus.api.audit import changing
 from vagus.api.pages import Cursor, Id, Limit
 from vagus.api.problems import Problem
 from vagus.api.served import Served
-from vagus.api.views import AnswerBody, Page, ProposalView
+from vagus.api.views.basics import Page
+from vagus.api.views.proposals import AnswerBody, ProposalView
 from vagus.errors import Conflict, NotFound
 from vagus.model import Answer, Proposal, Role
 

@@ -12,7 +12,8 @@ from vagus.api.audit import changing
 from vagus.api.pages import Id
 from vagus.api.problems import Problem
 from vagus.api.served import Served
-from vagus.api.views import GateView, Page, RolloutBody, RolloutEndBody, RolloutView
+from vagus.api.views.basics import Page
+from vagus.api.views.rollouts import GateView, RolloutBody, RolloutEndBody, RolloutView
 from vagus.errors import NotFound
 from vagus.model import Role, Rollout
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from vagus.detection.baseline.fleet import BAND
 from vagus.model import signals
 from vagus.model.series import SeriesKey
 from vagus.model.signals import SIGNALS, SignalKind, Worse
@@ -46,14 +47,13 @@ class Deviation:
     since: float
     samples: int
     evidence: float  # nats
-    by_peers: bool  # what siblings did in the same ticks is the evidence
     siblings: int  # that were seen, itself not counted
     siblings_alike: int  # of them, those that deviate too
 
     @property
-    def ratio(self) -> float:
-        """How many times the usual; infinite where that is nothing."""
-        return self.seen / self.usual if self.usual else float("inf")
+    def band(self) -> tuple[float, float]:
+        """Between which values it usually lies."""
+        return max(self.usual - BAND * self.width, 0.0), self.usual + BAND * self.width
 
 
 def sentence(deviation: Deviation, others: int = 0) -> str:
@@ -63,9 +63,12 @@ def sentence(deviation: Deviation, others: int = 0) -> str:
     if key.cohort:
         what = f"{what} of cohort {key.cohort!r}"
     by = _BY.get(key.sense)
-    seen, usual = in_unit(deviation.seen, key.signal), in_unit(deviation.usual, key.signal)
+    seen, usual, low, high = (
+        in_unit(value, key.signal) for value in (deviation.seen, deviation.usual, *deviation.band)
+    )
     since = datetime.fromtimestamp(deviation.since, UTC).strftime("%H:%M:%S")
-    parts = [f"{what}{f' {by}' if by else ''}: {seen} where {usual} is usual at this load"]
+    what = f"{what} {by}" if by else what
+    parts = [f"{what}: {seen} where {usual} is usual at this load ({low} to {high})"]
     parts.append(f"since {since} UTC ({deviation.samples} ticks)")
     alike = _alike(deviation)
     if alike:

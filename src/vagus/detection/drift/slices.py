@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vagus.clusters import kmeans
 from vagus.detection.drift.reference import Floats, Vectors
 
 CLUSTERS = (30, 90)
@@ -65,7 +66,9 @@ def find(
     if len(window) <= NEIGHBOURS or len(reference) <= NEIGHBOURS:
         return []
     together = np.concatenate([reference, window])
-    groups = [kmeans(together, min(k, len(together) // 4), seed) for k in CLUSTERS]
+    groups = [
+        kmeans(together, min(k, len(together) // 4), seed, rounds=ROUNDS)[0] for k in CLUSTERS
+    ]
     counts = [
         (np.bincount(g[len(reference) :], minlength=g.max() + 1), np.bincount(g)) for g in groups
     ]
@@ -84,25 +87,6 @@ def find(
         if len(rows) > TOUCHING and least[rows].min() <= alpha
     ]
     return sorted(found, key=lambda one: one.share_then - one.share_now)
-
-
-def kmeans(rows: Vectors, clusters: int, seed: int) -> Numbers:
-    """The cluster of each row (k-means++ and Lloyd), for rows of length one."""
-    random = np.random.default_rng(seed)
-    centres = np.empty((clusters, rows.shape[1]), np.float32)
-    centres[0] = rows[random.integers(len(rows))]
-    far = np.ones(len(rows))
-    for i in range(1, clusters):
-        far = np.minimum(far, np.maximum(2.0 - 2.0 * (rows @ centres[i - 1]), 0.0) + 1e-12)
-        centres[i] = rows[random.choice(len(rows), p=far / far.sum())]
-    group = np.zeros(len(rows), np.intp)
-    for _ in range(ROUNDS):
-        group = (rows @ centres.T - 0.5 * (centres**2).sum(axis=1)).argmax(axis=1)
-        order = np.argsort(group, kind="stable")
-        there, first = np.unique(group[order], return_index=True)
-        sizes = np.diff(np.append(first, len(rows)))
-        centres[there] = np.add.reduceat(rows[order], first, axis=0) / sizes[:, None]
-    return group
 
 
 def tails(now: Numbers, size: Numbers, drawn: int, population: int) -> Floats:
