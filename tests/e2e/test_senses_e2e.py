@@ -35,7 +35,7 @@ pytestmark = [
 ]
 SETTINGS = LabSettings(offset=18_000)
 RATE, BATCH_RATE = 0.7, 0.3  # questions a second: of people, and of those below
-COHORT, WORDS = "batch", 400  # callers who ask the models themselves, and may come to ask at length
+COHORT, WORDS = "batch", 80  # callers who ask the models themselves, and may come to ask at length
 LEARN_S = float(os.environ.get("VAGUS_PROOF_LEARN_S", "300"))
 QUIET_S = float(os.environ.get("VAGUS_PROOF_QUIET_S", "0"))
 WITHIN = 180.0  # s

@@ -167,7 +167,8 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             Signal(PREFIX_HIT_RATIO, "1", _THROUGHPUT, _DOWN, _GAUGE, 0.1, Combine.MEAN),
             Signal(STEPS, "{step}", _PROGRESS, _DOWN, _COUNTER, 1),
             Signal(TOKENS_IN, "{token}", _THROUGHPUT, _EITHER, _COUNTER, 10),
-            Signal(TOKENS_OUT, "{token}", _THROUGHPUT, _DOWN, _COUNTER, 10),
+            # How many are written follows what is asked, in bursts; TOKEN_RATE is how fast.
+            Signal(TOKENS_OUT, "{token}", _THROUGHPUT, _EITHER, _COUNTER, 10),
             Signal(TOKENS_OUT_TIME, "s", _LATENCY, _EITHER, _COUNTER, 0.1),
             # While it writes: idle seconds don't count, so little demand is no slow pace.
             Signal(TOKEN_RATE, "{token}/s", _THROUGHPUT, _DOWN, _GAUGE, 2, Combine.MEAN),
@@ -218,7 +219,7 @@ SIGNALS: Mapping[str, Signal] = MappingProxyType(
             Signal(CLIENT_OPERATIONS, "{operation}", _THROUGHPUT, _EITHER, _COUNTER, 0.2),
             Signal(CLIENT_FAILED, "{operation}", _ERRORS, _UP, _COUNTER, 0.05),
             Signal(CLIENT_TOKENS_IN, "{token}", _THROUGHPUT, _EITHER, _COUNTER, 10),
-            Signal(CLIENT_TOKENS_OUT, "{token}", _THROUGHPUT, _DOWN, _COUNTER, 10),
+            Signal(CLIENT_TOKENS_OUT, "{token}", _THROUGHPUT, _EITHER, _COUNTER, 10),
             Signal(EMBEDDING_DURATION, "s", _LATENCY, _UP, _DISTRIBUTION, 0.01),
             Signal(DB_DURATION, "s", _LATENCY, _UP, _DISTRIBUTION, 0.01),
             # Fewer than the k that were asked for is a silent failure of retrieval.
